@@ -1,0 +1,1 @@
+"""Sentence pool, synthesis and the committed sample audio. Imports neither `yapbench` nor `servers`."""

@@ -1,0 +1,1 @@
+"""Five deployable speech servers and `echo`. Nothing here imports `yapbench`."""

@@ -1,0 +1,1 @@
+"""Plumbing that every server shares. Imports no model runtime."""

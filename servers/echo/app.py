@@ -1,0 +1,112 @@
+"""The routes of `echo`: POST /raw as smart_turn has it, and the streaming WebSocket /ws."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from servers.common import app as common
+from servers.common.auth import KeyCheck
+from servers.common.limits import read_body
+from servers.echo.protocol import SCRIPTED_ERROR, check_npy, read_script
+from servers.echo.settings import Settings
+from servers.echo.stage import Plan, Stage
+from servers.echo.stream import Stream
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The app; raises StartupRefused when the script cannot be read."""
+    stage = Stage(settings)
+
+    @asynccontextmanager
+    async def run() -> AsyncIterator[None]:
+        stage.open()
+        try:
+            yield
+        finally:
+            stage.close()
+
+    def status() -> dict[str, Any]:
+        rate = stage.queue.capacity_per_s
+        return {
+            "model": {"model_id": "echo", "revision": "", "sha256": ""},
+            "queue_depth": stage.queue.depth(time.monotonic()),
+            "capacity_per_s": rate if rate < float("inf") else None,
+            "trace_dropped": stage.trace.dropped,
+        }
+
+    return common.create_app(settings, routers=[_create_router(settings, stage)], run=run, status=status)
+
+
+def _create_router(settings: Settings, stage: Stage) -> APIRouter:
+    router = APIRouter()
+    keys = KeyCheck(settings.auth_key)
+    script = read_script(settings.script)
+
+    @router.post("/raw")
+    async def raw(request: Request) -> Response:
+        received_s = time.monotonic()
+        request_id: str = request.state.request_id
+        keys.check(request)
+        stage.enter()
+        check_npy(await read_body(request, limit_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s))
+        stage.trace.note("received", request_id=request_id, at_s=received_s)
+        plan = stage.plan_answer()
+        await stage.wait(plan, request_id=request_id, kind="answer")
+        stage.trace.note("step_start", request_id=request_id, at_s=plan.turn.started_s, batch_size=1)
+        stage.trace.note("step_end", request_id=request_id, at_s=plan.turn.finished_s, batch_size=1)
+        answer = await _answer(request, plan, settings, received_s)
+        stage.trace.note("sent", request_id=request_id)
+        return answer
+
+    @router.websocket("/ws")
+    async def stream(websocket: WebSocket) -> None:
+        keys.check(websocket)
+        stage.enter()
+        await websocket.accept()
+        await Stream(websocket, stage=stage, script=script, request_id=websocket.state.request_id).run()
+
+    return router
+
+
+async def _answer(request: Request, plan: Plan, settings: Settings, received_s: float) -> Response:
+    match plan.fault:
+        case "error":
+            return JSONResponse(SCRIPTED_ERROR, status_code=settings.error_status)
+        case "garbage":
+            return Response(b'{"predic', media_type="application/json")
+        case "drop":
+            return _HalfAnswer()
+        case "never_final":
+            await _wait_for_disconnect(request)
+            raise ClientDisconnect
+        case None:
+            metrics = {
+                "inference_time": plan.turn.finished_s - plan.turn.started_s,
+                "total_time": time.monotonic() - received_s,
+                "queue_time": plan.turn.queue_s,
+                "batch_size": 1,
+            }
+            prediction = int(settings.probability > settings.threshold)
+            return JSONResponse({"prediction": prediction, "probability": settings.probability, "metrics": metrics})
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class _HalfAnswer(Response):
+    """Announces more bytes than it sends; the HTTP server then cuts the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"64")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"predic', "more_body": True})

@@ -1,0 +1,1 @@
+"""End-of-turn detection: has the speaker finished? Smart Turn behind POST /raw, batched."""

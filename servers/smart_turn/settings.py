@@ -1,0 +1,130 @@
+"""The knobs of the Smart Turn server. Imports no model runtime."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import SecretStr, field_validator, model_validator
+
+from servers.common.settings import BaseServerSettings, IntList, knob
+
+BACKENDS_TO_COME = ("v2-torch", "tiny", "random")
+V2_MODEL_ID = "pipecat-ai/smart-turn-v2"
+V3_MAX_SECS = 8.0
+IGNORED_BY_V3 = ("dtype", "torch_compile", "cuda_graphs")
+
+
+class Settings(BaseServerSettings):
+    """Field name = flag = notebook parameter."""
+
+    server: ClassVar[str] = "smart_turn"
+
+    model: str = knob(
+        "auto",
+        env="MODEL_ID",
+        help="auto (the best one here), v3-onnx (from the pipecat-ai wheel), or the path of a v3 .onnx file.",
+        min_length=1,
+    )
+    auth_key: SecretStr | None = knob(
+        None,
+        env="AUTH_KEY",
+        secret=True,
+        help="When set, requests must carry it: Authorization: Key <AUTH_KEY>.",
+    )
+    threshold: float = knob(0.5, env="THRESHOLD", help="A probability above it is prediction 1 (complete).", ge=0, le=1)
+    max_secs: float | None = knob(
+        None,
+        env="MAX_SECS",
+        help="Seconds of audio that count, the last ones. Default: what the model takes (v3: 8, v2: 16).",
+        gt=0,
+        le=16,
+    )
+    batch_buckets: IntList = knob(
+        (1, 2, 4, 6), env="BATCH_BUCKETS", help="Batch sizes, ascending; the last is the largest batch."
+    )
+    window_ms: float = knob(
+        5.0,
+        env="MICRO_BATCH_WINDOW_MS",
+        help="How long a batch stays open for more requests while a session is free; 0 = not at all.",
+        ge=0,
+        le=1000,
+    )
+    idle_gap_ms: float = knob(
+        1.0,
+        env="BATCH_IDLE_GAP_MS",
+        help="The batch also closes after so long without an arrival; 0 = always wait the whole window.",
+        ge=0,
+        le=1000,
+    )
+    sessions: int = knob(
+        0,
+        env="SESSIONS",
+        help="Model sessions of one thread each; 0 = one for each CPU this process may use, at most 8.",
+        ge=0,
+        le=64,
+    )
+    queue_limit: int = knob(
+        64, env="QUEUE_LIMIT", help="Requests that may wait for a batch; more get 503.", ge=1, le=100_000
+    )
+    deadline_ms: float = knob(
+        2500.0,
+        env="DEADLINE_MS",
+        help="A request not answered by then gets 504 (Pipecat's client gives up after 3000).",
+        gt=0,
+        le=600_000,
+    )
+    max_body_bytes: int = knob(
+        4 * 1024 * 1024,
+        env="MAX_BODY_BYTES",
+        help="Longest body; more gets 413. 4 MiB hold 16 s at 48 kHz.",
+        ge=1024,
+        le=1 << 30,
+    )
+    dtype: Literal["bfloat16", "float32"] | None = knob(
+        None,
+        env="DTYPE",
+        help="Precision of v2. Refused on v3-onnx, which is int8.",
+    )
+    torch_compile: bool | None = knob(
+        None, env="TORCH_COMPILE", help="Compile v2 (default: on a GPU). Refused on v3-onnx."
+    )
+    cuda_graphs: bool | None = knob(
+        None, env="CUDA_GRAPHS", help="Record CUDA graphs of v2 (default: no). Refused on v3-onnx."
+    )
+    pytorch_cuda_alloc_conf: str = knob(
+        "expandable_segments:True",
+        env="PYTORCH_CUDA_ALLOC_CONF",
+        help="PyTorch's own variable for its CUDA allocator (v2 on a GPU).",
+    )
+
+    @field_validator("batch_buckets")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or list(value) != sorted(set(value)) or value[0] < 1 or value[-1] > 1024:
+            raise ValueError("must be ascending whole numbers from 1 to 1024, as in 1,2,4,6")
+        return value
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: str) -> str:
+        if value in BACKENDS_TO_COME or value == V2_MODEL_ID:
+            raise ValueError("not served by this version: use auto, v3-onnx or the path of a .onnx file")
+        if value not in ("auto", "v3-onnx") and not value.endswith(".onnx"):
+            raise ValueError("must be auto, v3-onnx or the path of a .onnx file")
+        return value
+
+    @model_validator(mode="after")
+    def _only_knobs_that_work(self) -> Settings:
+        given = [name for name in IGNORED_BY_V3 if getattr(self, name) is not None]
+        if given:
+            names = " and ".join(f"--{name.replace('_', '-')} ({name.upper()})" for name in given)
+            raise ValueError(f"{names} would have no effect on v3-onnx: leave it out")
+        if self.max_secs is not None and self.max_secs > V3_MAX_SECS:
+            message = f"--max-secs={self.max_secs:g} (MAX_SECS) is more than v3 looks at"
+            raise ValueError(f"{message}: at most {V3_MAX_SECS:g}")
+        return self
+
+    @property
+    def kept_secs(self) -> float:
+        """Seconds of audio that count."""
+        return V3_MAX_SECS if self.max_secs is None else self.max_secs

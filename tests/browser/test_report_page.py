@@ -1,0 +1,138 @@
+"""The report in a real browser: drawn in light, dark and at phone width, without a request, without script too."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.yapbench import made_up
+from yapbench import report
+
+CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+]
+DARK = "--blink-settings=preferredColorScheme=0"
+NO_SCRIPT = "--blink-settings=scriptEnabled=false"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = made_up.sweep(tmp_path_factory.mktemp("runs") / "quick", requests=40)
+    made_up.failed(folder / "08failed0000")
+    return report.build(folder)
+
+
+def browse(page: Path, folder: Path, *flags: str) -> str:
+    """Run Chromium once on `page` with a new profile; returns what it printed."""
+    assert CHROMIUM is not None
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *flags, page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+    return done.stdout
+
+
+def picture(page: Path, folder: Path, *flags: str, size: tuple[int, int] = (1280, 2400)) -> np.ndarray:
+    """A screenshot as (height, width, 3) uint8."""
+    file = folder / "page.png"
+    browse(page, folder, f"--screenshot={file}", f"--window-size={size[0]},{size[1]}", *flags)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def framed(page: Path, folder: Path, width: int) -> Path:
+    """A page that shows `page` in a frame of `width` pixels and notes what reaches over its edge.
+
+    A headless window is never narrower than 500 pixels, hence the frame; file pages may not look into each other's
+    frames, hence srcdoc.
+    """
+    probe = """<script>addEventListener("load", () => {
+      const wide = [...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll *, svg *")
+        && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName + "." + e.className);
+      parent.postMessage(JSON.stringify({width: innerWidth, needed: document.documentElement.scrollWidth, wide}), "*");
+    });</script></body>"""
+    inner = page.read_text(encoding="utf-8").replace("</body>", probe)
+    script = f"""<body style="margin:0"><script>
+      addEventListener("message", e => {{ document.body.dataset.seen = e.data; }});
+      const frame = document.createElement("iframe");
+      frame.style = "width:{width}px;height:3000px;border:0";
+      frame.srcdoc = {json.dumps(inner).replace("</", "<" + chr(92) + "/")};
+      document.body.append(frame);
+    </script></body>"""
+    file = folder / f"framed-{width}.html"
+    file.write_text(script, encoding="utf-8")
+    return file
+
+
+def spread(pixels: np.ndarray) -> float:
+    return float(pixels.astype(float).std())
+
+
+@pytest.mark.parametrize(("flags", "bright"), [((), True), ((DARK,), False)], ids=["light", "dark"])
+def test_the_page_is_drawn_in_the_readers_theme(
+    page: Path, tmp_path: Path, flags: tuple[str, ...], bright: bool
+) -> None:
+    pixels = picture(page, tmp_path, *flags)
+    assert spread(pixels) > 15, "nothing is drawn"
+    assert (np.median(pixels) > 200) is bright
+    colours = len(np.unique(pixels[::3, ::3].reshape(-1, 3), axis=0))
+    assert colours > 100, "no charts"
+
+
+@pytest.mark.parametrize("width", [360, 390, 800, 1280])
+def test_nothing_reaches_over_the_edge(page: Path, tmp_path: Path, width: int) -> None:
+    outer = framed(page, tmp_path, width)
+    dumped = browse(outer, tmp_path, "--dump-dom", "--virtual-time-budget=4000", "--window-size=1400,3000")
+    seen = re.search(r'data-seen="([^"]*)"', dumped)
+    assert seen is not None, "the page did not load"
+    found = json.loads(seen[1].replace("&quot;", '"'))
+    assert found == {"width": width, "needed": width, "wide": []}
+
+
+def test_the_page_makes_no_request(page: Path, tmp_path: Path) -> None:
+    log = tmp_path / "net.json"
+    browse(page, tmp_path, f"--log-net-log={log}", "--dump-dom", "--virtual-time-budget=3000")
+    events = json.loads(log.read_text(encoding="utf-8"))["events"]
+    asked = {str(event.get("params", {}).get("url", "")) for event in events}
+    assert [url for url in asked if url.startswith(("http", "ws")) and "localhost" not in url] == []
+
+
+def test_without_script_everything_is_there(page: Path, tmp_path: Path) -> None:
+    pixels = picture(page, tmp_path, NO_SCRIPT)
+    assert spread(pixels) > 15
+    dumped = browse(page, tmp_path, NO_SCRIPT, "--dump-dom")
+    assert dumped.count("<svg") == 14
+    assert 'class="js"' not in dumped
+
+
+def test_the_script_runs_sorts_and_moves_hover_texts(page: Path, tmp_path: Path) -> None:
+    """Clicks a column twice and notes the order of the first column's numbers."""
+    probe = """<script>
+      const head = [...document.querySelectorAll(".sortable th")].find(h => h.textContent.startsWith("p50"));
+      const column = () => [...document.querySelectorAll(".sortable tbody tr")].map(r => Number(r.cells[head.cellIndex].dataset.sort));
+      head.click(); const up = column(); head.click(); const down = column();
+      document.body.dataset.order = [up.every((v, k) => !k || v >= up[k - 1]), down.every((v, k) => !k || v <= down[k - 1]),
+        document.querySelectorAll("[data-tip]").length > 50, document.querySelectorAll("svg title").length].join();
+    </script></body>"""
+    probed = tmp_path / "probed.html"
+    probed.write_text(page.read_text(encoding="utf-8").replace("</body>", probe), encoding="utf-8")
+    dumped = browse(probed, tmp_path, "--dump-dom", "--virtual-time-budget=2000")
+    assert 'data-order="true,true,true,0"' in dumped

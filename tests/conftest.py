@@ -1,0 +1,45 @@
+"""In CI a skip must be one that tests/allowed_skips.txt names: a test that silently stops running is a defect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+ALLOWED = Path(__file__).with_name("allowed_skips.txt")
+
+
+def allowed_reasons() -> list[str]:
+    lines = ALLOWED.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[UNEXPECTED] = []
+
+
+UNEXPECTED = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not any(reason.startswith(allowed) for allowed in allowed_reasons()):
+            item.config.stash[UNEXPECTED].append(f"{item.nodeid}: {reason}")
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if os.environ.get("CI") and session.config.stash[UNEXPECTED] and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash[UNEXPECTED]:
+        terminalreporter.write_line(f"skip not named in {ALLOWED.name}: {line}", red=True)

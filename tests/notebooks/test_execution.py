@@ -1,0 +1,60 @@
+"""Notebooks executed by papermill as a user would, against the real server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from yapbench.store import read_trial
+
+ROOT = Path(__file__).resolve().parents[2]
+PAPERMILL = Path(sys.executable).with_name("papermill")
+SMALL = ["-p", "concurrency", "2", "-p", "requests", "12", "-p", "warmup", "2"]
+
+
+def papermill(notebook: str, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(PAPERMILL), f"notebooks/{notebook}.ipynb", str(out), "-k", "python3", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
+
+
+def servers_left(marker: str) -> list[int]:
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if marker in " ".join(p.info["cmdline"] or [])]
+
+
+@pytest.mark.slow
+def test_plain_papermill_measures_with_the_window_that_was_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    done = papermill(
+        "10_smart_turn", tmp_path / "out.ipynb", "-p", "window_ms", "2", "-p", "out_dir", str(folder), *SMALL
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    data = read_trial(folder)
+    assert data.info["settings"]["window_ms"] == data.info["obtained"]["settings"]["window_ms"] == 2
+    assert list(data.utterances["outcome"].unique()) == ["ok"]
+    steady = data.utterances[data.utterances["phase"] == "steady"]
+    assert len(steady) == 12
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "<svg" in text and '"output_type": "error"' not in text
+
+
+@pytest.mark.slow
+def test_an_unknown_parameter_is_refused_before_any_server_starts(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    done = papermill("10_smart_turn", tmp_path / "out.ipynb", "-p", "windw_ms", "2", "-p", "out_dir", str(folder))
+    assert done.returncode != 0
+    assert "did you mean 'window_ms'" in done.stderr
+    assert not (folder / "server.log").exists()
+
+
+@pytest.mark.slow
+def test_the_first_notebook_runs_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = papermill("00_start_here", tmp_path / "out.ipynb", "-p", "clips", "1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    outputs = [cell.get("outputs", []) for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"]]
+    assert "<audio" in json.dumps(outputs)
+    assert servers_left("start_here") == []

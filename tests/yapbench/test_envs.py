@@ -1,0 +1,150 @@
+"""Environments: what they are called, how they are made once, what is in them. Real ones, without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.yapbench.processes import CHECKOUT, wait_for
+from yapbench import catalog, envs
+from yapbench.envs import Environment, InstallFailed
+from yapbench.errors import UsageError
+
+
+def wheel(folder: Path) -> str:
+    """A requirement that is a tiny package on disk, complete with its RECORD."""
+    path = folder / "tiny_words-1.2-py3-none-any.whl"
+    files = {
+        "tiny_words.py": "WORDS = 3\n",
+        "tiny_words-1.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny-words\nVersion: 1.2\n",
+        "tiny_words-1.2.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = ""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+            record += f"{name},sha256={digest},{len(text)}\n"
+            archive.writestr(name, text)
+        archive.writestr("tiny_words-1.2.dist-info/RECORD", record + "tiny_words-1.2.dist-info/RECORD,,\n")
+    return f"tiny_words @ {path.as_uri()}"
+
+
+def tiny(folder: Path, *lines: str) -> Environment:
+    requirements = folder / "requirements.txt"
+    requirements.write_text("\n".join(lines))
+    return Environment("tiny", (requirements,), None, folder / "envs")
+
+
+BUILDER = """
+import sys
+from pathlib import Path
+from yapbench.envs import Environment, build
+folder = Path(sys.argv[1])
+build(Environment("tiny", (folder / "requirements.txt",), None, folder / "envs"))
+"""
+
+
+def builder(folder: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, "-u", "-c", BUILDER, str(folder)]
+    return subprocess.Popen(words, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the build lock needs POSIX")
+def test_a_killed_build_is_made_again_and_of_two_builders_one_builds(tmp_path: Path) -> None:
+    wanted = tiny(tmp_path, wheel(tmp_path))
+    with builder(tmp_path) as killed:
+        assert wait_for(lambda: (wanted.path / "pyvenv.cfg").exists(), 60)
+        killed.kill()
+    assert not wanted.is_complete()
+    with builder(tmp_path) as first, builder(tmp_path) as second:
+        said = [first.communicate()[0], second.communicate()[0]]
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert sorted("pip install" in text for text in said) == [False, True]
+    assert sum("removing what an interrupted build left" in text for text in said) == 1
+    done = subprocess.run([wanted.python, "-c", "import tiny_words; print(tiny_words.WORDS)"], capture_output=True)
+    assert done.stdout == b"3\n"
+    assert_fingerprint_of(wanted)
+
+
+def assert_fingerprint_of(wanted: Environment) -> None:
+    """Asked of the environment's own interpreter, by the names of the requirements."""
+    with pytest.MonkeyPatch.context() as patch:
+        entry = catalog.CatalogEntry("tiny", "servers.tiny", "tiny", "tiny")
+        patch.setattr(catalog, "CATALOG", (entry,))
+        patch.setattr(envs, "environment", lambda _: wanted)
+        patch.setattr(envs, "requirements_of", lambda _: ["absent", "tiny-words"])
+        found = envs.fingerprint("tiny")
+        assert envs.interpreter("tiny") == wanted.python
+    assert found["packages"] == {"absent": None, "tiny-words": "1.2"}
+    assert found["python"].startswith("3.") and len(found["sha256"]) == 64
+
+
+@pytest.mark.slow
+def test_a_build_that_fails_says_why_and_leaves_nothing_complete(tmp_path: Path) -> None:
+    wanted = tiny(tmp_path, f"tiny_words @ {(tmp_path / 'absent-1-py3-none-any.whl').as_uri()}")
+    said: list[str] = []
+    with pytest.raises(InstallFailed, match="pip install failed") as failed:
+        envs.build(wanted, say=said.append)
+    assert "absent-1-py3-none-any.whl" in str(failed.value)
+    assert not wanted.is_complete()
+    assert said == ["environment 'tiny': python -m venv ...", "environment 'tiny': pip install ..."]
+
+
+def test_a_complete_environment_is_left_alone(tmp_path: Path) -> None:
+    wanted = tiny(tmp_path, "anything")
+    wanted.path.mkdir(parents=True)
+    (wanted.path / envs.COMPLETE).touch()
+    said: list[str] = []
+    assert envs.build(wanted, say=said.append) == wanted.python
+    assert said == [f"environment 'tiny' is ready: {wanted.path}"]
+
+
+def test_the_folder_follows_requirements_and_their_pins_only(tmp_path: Path) -> None:
+    constraints = tmp_path / "constraints.txt"
+    wanted = Environment("tiny", tiny(tmp_path, "Torch>=2  # why", "-r more.txt").requirements, constraints, tmp_path)
+
+    def path(pins: str, more: str) -> Path:
+        constraints.write_text(pins)
+        (tmp_path / "more.txt").write_text(more)
+        return wanted.path
+
+    first = path("torch==2.1\nruff==1", "numpy")
+    assert path("torch==2.1\nruff==2", "# a comment\nnumpy\n") == first
+    assert len({first, path("torch==2.2", "numpy"), path("torch==2.1", "numpy\nscipy")}) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [("Pipecat_AI[x]>=1; python_version>'3'", "pipecat-ai"), ("a.b@ file:///x", "a-b"), ("numpy", "numpy")],
+)
+def test_names_of_requirements(line: str, name: str) -> None:
+    assert envs.requirement_name(line) == name
+
+
+def test_a_missing_environment_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("YAPBENCH_ENVS", str(tmp_path))
+    monkeypatch.setattr(catalog, "CATALOG", (catalog.CatalogEntry("heavy", "servers.heavy", "heavy", "torch"),))
+    assert envs.environment("torch").path.parent == tmp_path
+    with pytest.raises(UsageError, match="run `yapbench install heavy`"):
+        envs.interpreter("torch")
+
+
+def test_the_light_environment_is_this_one() -> None:
+    said: list[str] = []
+    assert envs.interpreter("light") == Path(sys.executable) == envs.install("echo", say=said.append)
+    assert "nothing to do" in said[0]
+    found = envs.fingerprint("echo")
+    assert found["packages"]["fastapi"] and found == envs.fingerprint("echo")
+
+
+def test_a_light_server_that_lacks_a_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envs, "requirements_of", lambda _: ["no-such-package"])
+    with pytest.raises(UsageError, match=r"echo lacks no-such-package .*make setup"):
+        envs.install("echo")

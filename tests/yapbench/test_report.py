@@ -1,0 +1,289 @@
+"""The page of a sweep and the site of published ones: offline, deterministic, complete, and honest about gaps."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.yapbench import made_up
+from yapbench import report, store
+from yapbench.errors import CorruptFile, NothingRan, UsageError
+from yapbench.report.publish import portable
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects what tests ask of a page; fails on a tag that is closed out of order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self._open: list[str] = []
+        self._svg = 0
+        self.feed(text)
+        assert self._open == [], f"never closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        found = dict(attrs)
+        self.links += [str(found[name]) for name in ("href", "src", "data", "poster") if found.get(name)]
+        self.ids += [str(found["id"])] if found.get("id") else []
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open, f"</{tag}> closes nothing"
+        assert self._open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight trials, one that failed, one unfinished, one corrupt."""
+    folder = made_up.sweep(tmp_path_factory.mktemp("runs") / "quick", requests=30)
+    made_up.failed(folder / "08failed0000")
+    (folder / "09unfinished0").mkdir()
+    (folder / "09unfinished0" / "server.log").write_text("starting\n")
+    (folder / "10corrupt000").mkdir()
+    (folder / "10corrupt000" / store.TRIAL).write_text('{"trial_id": "10corr')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(sweep: Path) -> str:
+    return report.build(sweep).read_text(encoding="utf-8")
+
+
+def assert_offline(text: str) -> None:
+    found = Page(text)
+    outside = [link for link in found.links if re.match(r"(?i)[a-z]+:|//", link) and not link.startswith("data:")]
+    assert outside == []
+    assert not re.search(r"(?i)url\(\s*['\"]?(?!#)|@import|https?://", text)
+    assert "default-src 'none'" in text
+
+
+def test_the_page_lies_in_the_sweeps_folder_and_starts_with_the_finding(sweep: Path, page: str) -> None:
+    assert (sweep / "report.html").read_text(encoding="utf-8") == page
+    heading = re.search(r"<h1>(.*?)</h1>", page)
+    assert heading is not None
+    assert "wo sessions serve" in heading[1]
+
+
+def test_the_page_asks_the_network_for_nothing_and_is_well_formed(page: str) -> None:
+    assert_offline(page)
+    assert len(page.encode()) < 1_000_000
+    assert page.count("<!doctype html>") == 1
+
+
+def test_no_id_is_given_twice(page: str) -> None:
+    ids = Page(page).ids
+    assert len(ids) == len(set(ids))
+
+
+def test_every_chart_has_a_label(page: str) -> None:
+    charts = re.findall(r"<svg [^>]*>", page)
+    assert len(charts) == 14  # seven figures in two sizes
+    assert all('role="img"' in chart and "aria-label=" in chart for chart in charts)
+
+
+def test_two_builds_have_the_same_bytes(sweep: Path, page: str, tmp_path: Path) -> None:
+    assert report.build(sweep, tmp_path / "again.html").read_text(encoding="utf-8") == page
+
+
+def test_a_summary_is_written_once_and_left_alone(sweep: Path, page: str) -> None:
+    path = sweep / "00a1b2c3d4e5" / "summary.json"
+    before = path.stat().st_mtime_ns
+    report.build(sweep)
+    assert path.stat().st_mtime_ns == before
+    assert json.loads(path.read_text())["trial_id"] == "00a1b2c3d4e5"
+
+
+def test_every_point_is_in_the_table(page: str) -> None:
+    body = page[page.index('<table class="sortable">') :]
+    assert len(re.findall(r"<tr( class=\"invalid\")?>", body[body.index("<tbody>") : body.index("</tbody>")])) == 24
+
+
+def test_a_failed_setting_is_shown_with_its_reason_and_escaped_log(page: str) -> None:
+    assert "exit status 1 before it was ready" in page
+    assert "not enough memory for &lt;9&gt; sessions" in page
+    assert "1 of 9 trials failed" in page
+
+
+def test_unfinished_and_corrupt_files_are_named(page: str) -> None:
+    assert "<code>10corrupt000/trial.json</code>: half written" in page
+    assert "<code>09unfinished0/</code>" in page
+
+
+def test_links_lead_to_files_that_are_there(sweep: Path, page: str) -> None:
+    links = [link for link in Page(page).links if not link.startswith(("#", "data:"))]
+    assert len([link for link in links if link.endswith("notebook.ipynb")]) >= 8
+    assert all((sweep / link).exists() for link in links)
+
+
+def test_indicative_tails_are_grey_and_say_so(page: str) -> None:
+    assert re.search(r'<td class="num faint"[^>]*title="[^"]*indicative only">', page)
+
+
+def test_the_page_says_how_and_where_it_was_measured(page: str) -> None:
+    for words in ("Made-up CPU", "0123456789abcdef", "bootstrap with 1000 draws", "papermill notebooks/10_smart_turn"):
+        assert words in page
+
+
+def test_what_was_not_stored_is_a_dash_with_a_reason(page: str) -> None:
+    assert "<dt>Kernel</dt><dd>– not stored</dd>" in page
+    assert not re.search(r"\bNone\b|\bnan\b", re.sub(r"<style>.*?</style>|<script>.*?</script>", "", page, flags=re.S))
+
+
+def test_everything_is_readable_without_script(page: str) -> None:
+    without = re.sub(r"<script>.*?</script>", "", page, flags=re.S)
+    assert 'id="theme" hidden' in without
+    assert without.count("<details") == without.count("</details>")
+    assert "<title>" in without[without.index("<svg") :]
+
+
+def test_a_sweep_of_failures_still_has_a_page(tmp_path: Path) -> None:
+    made_up.failed(tmp_path / "s" / "0failed")
+    text = report.build(tmp_path / "s").read_text(encoding="utf-8")
+    assert "<h1>All 1 trials failed</h1>" in text
+    assert_offline(text)
+    assert not report.any_valid(store.read_sweep(tmp_path / "s"))
+
+
+def test_a_trial_without_any_answer_has_a_page(tmp_path: Path) -> None:
+    made_up.trial(tmp_path / "s" / "0none", requests=10, outcomes={"refused": 1.0}, cpu_rows=False)
+    text = report.build(tmp_path / "s").read_text(encoding="utf-8")
+    assert "<h1>No request was answered</h1>" in text
+    assert "10 refused" in text
+    assert_offline(text)
+
+
+def test_late_points_are_marked(tmp_path: Path) -> None:
+    made_up.trial(tmp_path / "s" / "0late", requests=20, lateness_ms=30)
+    text = report.build(tmp_path / "s").read_text(encoding="utf-8")
+    assert "3 of 3 points INVALID" in text
+    assert "client late: p99" in text
+    assert text.count('<tr class="invalid">') == 3
+    assert not report.any_valid(store.read_sweep(tmp_path / "s"))
+
+
+def test_any_valid(sweep: Path, tmp_path: Path) -> None:
+    trial = made_up.trial(tmp_path / "t", requests=10)
+    assert report.any_valid([trial])
+    assert not report.any_valid([])
+
+
+def test_an_empty_folder_has_nothing_to_report(tmp_path: Path) -> None:
+    with pytest.raises(NothingRan):
+        report.build(tmp_path)
+    with pytest.raises(NothingRan):
+        report.build(tmp_path / "nowhere")
+
+
+def test_names_from_data_cannot_become_markup(tmp_path: Path) -> None:
+    made_up.trial(tmp_path / "s" / "0x", settings={"note": "<script>alert(1)</script>"}, requests=10)
+    made_up.trial(tmp_path / "s" / "1x", settings={"note": "plain"}, requests=10)
+    text = report.build(tmp_path / "s").read_text(encoding="utf-8")
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+@pytest.mark.slow
+def test_sixty_points_take_less_than_twenty_seconds(tmp_path: Path) -> None:
+    folder = tmp_path / "full"
+    for number in range(15):
+        setting = {"window_ms": float(number % 5), "sessions": 1 + number // 5}
+        made_up.trial(folder / f"{number:02d}", settings=setting, levels=(1, 2, 4, 8), repeats=3, seed=number)
+    began = time.monotonic()
+    path = report.build(folder)
+    assert time.monotonic() - began < 20
+    assert path.stat().st_size < 3_000_000
+
+
+@pytest.fixture(scope="module")
+def site(sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    reports = tmp_path_factory.mktemp("site")
+    report.publish(sweep, reports)
+    return reports
+
+
+def test_a_published_sweep_has_its_page_data_and_notebooks(site: Path) -> None:
+    page = (site / "quick" / "index.html").read_text(encoding="utf-8")
+    assert_offline(page)
+    links = [link for link in Page(page).links if not link.startswith(("#", "data:"))]
+    assert len(links) > 30
+    assert all((site / "quick" / link).exists() for link in links)
+    assert not any(link.endswith(".ipynb") for link in links)
+
+
+def test_published_rows_are_those_measured(site: Path, sweep: Path) -> None:
+    name = "00a1b2c3d4e5/utterances.parquet"
+    assert (site / "quick" / name).read_bytes() == (sweep / name).read_bytes()
+
+
+def test_a_notebook_is_an_offline_page_with_its_outputs(site: Path) -> None:
+    text = (site / "quick" / "00a1b2c3d4e5" / "notebook.html").read_text(encoding="utf-8")
+    assert "ready &lt;now&gt;" in text
+    assert "<script" not in text
+    assert not re.search(r'(src|href)="https?:', text)
+    assert (site / "quick" / "00a1b2c3d4e5" / ".." / "index.html").exists()
+
+
+def test_the_index_has_a_card_for_each_sweep_newest_first(site: Path, tmp_path: Path) -> None:
+    made_up.trial(tmp_path / "later" / "0a", requests=10)
+    info = json.loads((tmp_path / "later" / "0a" / store.TRIAL).read_text())
+    store.write_json(tmp_path / "later" / "0a" / store.TRIAL, info | {"started_at": "2027-01-01T00:00:00+00:00"})
+    report.publish(tmp_path / "later", site)
+    text = (site / "index.html").read_text(encoding="utf-8")
+    assert_offline(text)
+    assert text.index("later/index.html") < text.index("quick/index.html")
+    assert "2027-01-01" in text
+    assert "Made-up CPU" in text
+
+
+def test_publishing_twice_changes_nothing(sweep: Path, tmp_path: Path) -> None:
+    def content() -> dict[str, bytes]:
+        return {str(p.relative_to(tmp_path)): p.read_bytes() for p in sorted(tmp_path.rglob("*")) if p.is_file()}
+
+    report.publish(sweep, tmp_path)
+    before = content()
+    report.publish(sweep, tmp_path)
+    assert content() == before
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(sweep: Path, tmp_path: Path) -> None:
+    (tmp_path / "quick").mkdir()
+    (tmp_path / "quick" / "mine.txt").write_text("keep")
+    with pytest.raises(UsageError, match="not published by yapbench"):
+        report.publish(sweep, tmp_path)
+    assert (tmp_path / "quick" / "mine.txt").read_text() == "keep"
+
+
+def test_a_sweep_without_a_finished_trial_is_not_published(tmp_path: Path) -> None:
+    made_up.failed(tmp_path / "s" / "0failed")
+    with pytest.raises(UsageError, match="no finished trial"):
+        report.publish(tmp_path / "s", tmp_path / "site")
+
+
+def test_a_damaged_card_is_named(sweep: Path, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "card.json").write_text("{")
+    with pytest.raises(CorruptFile, match=r"old/card\.json"):
+        report.publish(sweep, tmp_path)
+
+
+def test_paths_of_this_machine_are_shortened() -> None:
+    checkout = Path(report.__file__).resolve().parents[2]
+    assert portable(f"cd {checkout} && {checkout}/.venv/bin/python") == "cd . && ./.venv/bin/python"
+    assert portable(f"{checkout}-other") == f"{checkout}-other"

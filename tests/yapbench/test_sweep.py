@@ -1,0 +1,95 @@
+"""Grids: what is accepted, what is refused by name, which trials come out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yapbench.errors import UsageError
+from yapbench.sweep import Sweep, estimate_s, locked, planned_requests
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def grid(**parameters: Any) -> Sweep:
+    return Sweep.from_mapping({"notebook": "10_smart_turn", "parameters": parameters}, name="test")
+
+
+def test_lists_are_axes_and_the_last_turns_fastest() -> None:
+    sets = grid(window_ms=[0, 5], sessions=[1, 2], requests=10).parameter_sets()
+    assert [(s["window_ms"], s["sessions"]) for s in sets] == [(0, 1), (0, 2), (5, 1), (5, 2)]
+    assert all(s["requests"] == 10 for s in sets)
+
+
+def test_concurrency_is_measured_inside_one_trial() -> None:
+    sets = grid(concurrency=[1, 4], sessions=[1, 2]).parameter_sets()
+    assert [s["concurrency"] for s in sets] == ["1,4", "1,4"]
+
+
+def test_exclude_removes_matching_settings() -> None:
+    sweep = Sweep.from_mapping(
+        {
+            "notebook": "10_smart_turn",
+            "parameters": {"window_ms": [0, 5], "sessions": [1, 2]},
+            "exclude": [{"window_ms": 5, "sessions": 2}],
+        },
+        name="test",
+    )
+    assert len(sweep.parameter_sets()) == 3
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"notebook": "10_smart_turn", "paramters": {}}, "did you mean 'parameters'"),
+        ({"notebook": "10_smart_turm"}, "did you mean '10_smart_turn'"),
+        ({"notebook": "10_smart_turn", "parameters": {"windw_ms": 1}}, "did you mean 'window_ms'"),
+        ({"notebook": "10_smart_turn", "parameters": {"sessions": []}}, "empty list"),
+        ({"parameters": {}}, "'notebook' is missing"),
+        ("a sentence", "expected keys"),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(raw: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Sweep.from_mapping(raw, name="test")
+
+
+def test_a_value_that_the_server_refuses_stops_the_sweep_before_it_begins() -> None:
+    with pytest.raises(UsageError, match="window"):
+        grid(window_ms=[0, -3]).trials()
+
+
+def test_trial_ids_differ_by_setting_and_not_by_where_results_go() -> None:
+    first, second = (trial.trial_id for trial in grid(window_ms=[0, 5]).trials())
+    assert first != second
+    again = grid(window_ms=[0, 5]).trials()[0]
+    assert again.trial_id == first
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_sweep_file_is_valid(path: Path) -> None:
+    assert Sweep.load(path).trials()
+
+
+def test_the_quick_sweep_is_as_large_as_promised() -> None:
+    trials = Sweep.load(ROOT / "sweeps" / "smart_turn-quick.yaml").trials()
+    assert len(trials) >= 6
+    assert sum(len(trial.profile.levels) * trial.profile.repeats for trial in trials) >= 24
+    assert all((trial.profile.requests or 0) >= 130 for trial in trials)
+
+
+def test_a_second_runner_of_the_same_sweep_is_refused(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(UsageError, match="another process"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_estimates_count_every_request_or_every_second() -> None:
+    counted = grid(requests=10, warmup=2, concurrency="1,4", repeats=3).trials()[0]
+    timed = grid(duration_s=5.0, concurrency="1,4", repeats=2).trials()[0]
+    assert planned_requests(counted) == 12 * 2 * 3
+    assert estimate_s(counted, per_request_s=0.5) == 36
+    assert estimate_s(timed, per_request_s=0.5) == 20

@@ -1,0 +1,1 @@
+"""The workbench: launches speech servers, loads them, measures them and writes the report."""

@@ -1,0 +1,95 @@
+"""What varies in a sweep, and how it is said: "2 sessions", "window 5 ms", "8 clients".
+
+Knows names, units and word order; knows no measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+_UNITS: Final = {"_ms": "ms", "_s": "s", "_secs": "s", "_bytes": "bytes", "_hz": "Hz"}
+_NAMES: Final = {
+    "window_ms": "window",
+    "idle_gap_ms": "idle gap",
+    "batch_buckets": "buckets",
+    "max_secs": "audio limit",
+}
+_COUNTED: Final = {"sessions": "session"}
+"""Settings that count things: said as "2 sessions"."""
+
+
+def varying(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Names of the settings with more than one value, in alphabetical order."""
+    names = {name for setting in settings for name in setting}
+    return tuple(sorted(n for n in names if len({_key(s.get(n)) for s in settings}) > 1))
+
+
+def values(settings: Iterable[Mapping[str, Any]], name: str) -> list[Any]:
+    """The distinct values of one setting, ascending: numbers by size, lists by length, then by text."""
+    found = {_key(s.get(name)): s.get(name) for s in settings}
+    return [found[key] for key in sorted(found, key=lambda k: _order(found[k]))]
+
+
+def title(name: str) -> str:
+    """A setting's name for a column head or an axis, with its unit."""
+    word, unit = _word_and_unit(name)
+    return f"{word}, {unit}" if unit else word
+
+
+def words(name: str, value: object) -> str:
+    """One setting's value as said in a sentence."""
+    if name in _COUNTED:
+        return f"{plain(value)} {_COUNTED[name]}{'' if value == 1 else 's'}"
+    word, unit = _word_and_unit(name)
+    return f"{word} {plain(value)} {unit}".rstrip()
+
+
+def label(setting: Mapping[str, Any], names: Iterable[str]) -> str:
+    """The values of `names` in one line; "default settings" when nothing varies."""
+    return " · ".join(words(name, setting.get(name)) for name in names) or "default settings"
+
+
+def plain(value: object) -> str:
+    """A value without a superfluous ".0"; None as "none"."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, (list, tuple)):
+        return ",".join(plain(item) for item in value)
+    return str(value)
+
+
+def level_words(kind: str, level: float) -> str:
+    """A load level: "8 clients" of a closed loop, "50 requests/s" of an open one."""
+    if kind == "poisson":
+        return f"{plain(float(level))} requests/s"
+    if kind == "burst":
+        return f"bursts of {plain(float(level))}"
+    return f"{plain(float(level))} client{'' if level == 1 else 's'}"
+
+
+def level_title(kind: str) -> str:
+    """The same for an axis."""
+    names = {"poisson": "requests per second offered", "burst": "requests per burst"}
+    return names.get(kind, "clients at a time")
+
+
+def _word_and_unit(name: str) -> tuple[str, str]:
+    for suffix, unit in _UNITS.items():
+        if name.endswith(suffix):
+            return _NAMES.get(name, name.removesuffix(suffix).replace("_", " ")), unit
+    return _NAMES.get(name, name.replace("_", " ")), ""
+
+
+def _key(value: object) -> str:
+    return plain(value)
+
+
+def _order(value: object) -> tuple[int, float, str]:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return (0, float(value), "")
+    return (1, float(len(plain(value))), plain(value))

@@ -1,0 +1,104 @@
+"""Which servers there are, one line each, and what their settings are called.
+
+Reads a server's `settings` module, which imports no model runtime; knows nothing of starting or measuring it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from servers.common.settings import BaseServerSettings, SettingsError, effective, load, table
+from yapbench.errors import UsageError
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """One server."""
+
+    name: str
+    """What the user types."""
+    module: str
+    """Started as `python -m <module>`."""
+    client: str
+    """File in yapbench/clients that speaks its protocol."""
+    environment: str
+    """Name of the environment it runs in (envs.py)."""
+
+
+CATALOG = (
+    CatalogEntry("smart_turn", "servers.smart_turn", "smart_turn", "light"),
+    CatalogEntry("echo", "servers.echo", "echo", "light"),
+)
+
+
+def lookup(name: str) -> CatalogEntry:
+    """The server called `name`. Raises UsageError with the nearest name."""
+    for entry in CATALOG:
+        if entry.name == name:
+            return entry
+    raise UsageError.unknown("server", name, [entry.name for entry in CATALOG])
+
+
+def settings_class(entry: CatalogEntry) -> type[BaseServerSettings]:
+    """The server's Settings: the only declaration of its knobs."""
+    found = importlib.import_module(f"{entry.module}.settings").Settings
+    if not (isinstance(found, type) and issubclass(found, BaseServerSettings)):
+        raise TypeError(f"{entry.module}.settings.Settings is no BaseServerSettings")
+    return found
+
+
+def known_parameters(entry: CatalogEntry) -> list[str]:
+    """Names a notebook or sweep may set. Secrets are not among them: they travel by environment."""
+    return [knob.name for knob in table(settings_class(entry)) if not knob.secret]
+
+
+def flags(entry: CatalogEntry, settings: Mapping[str, Any]) -> list[str]:
+    """`--window-ms=2` for each setting that has a value; None means "the server's default".
+
+    Raises UsageError for a name the server does not know, with the nearest one, and for a secret.
+    """
+    known = {knob.name: knob for knob in table(settings_class(entry))}
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in given:
+        if name not in known:
+            raise UsageError.unknown(f"setting of {entry.name}", name, [n for n, k in known.items() if not k.secret])
+        if known[name].secret:
+            variable = known[name].env[0]
+            raise UsageError(f"{name} is a secret and no setting: set {variable} in the environment")
+    return [f"{known[name].flag}={written(value)}" for name, value in given.items()]
+
+
+def parsed_settings(entry: CatalogEntry, settings: Mapping[str, Any]) -> BaseServerSettings:
+    """The server's Settings as they will be in force, environment and .env included.
+
+    Raises UsageError naming the flag, the value and its limits.
+    """
+    try:
+        return load(settings_class(entry), flags(entry, settings))
+    except SettingsError as error:
+        raise UsageError(f"{entry.name}: {error}") from error
+
+
+def effective_settings(entry: CatalogEntry, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`parsed_settings` fit for JSON, secrets masked: what the server will show in /status."""
+    return effective(parsed_settings(entry, settings))
+
+
+def secrets(entry: CatalogEntry) -> dict[str, str]:
+    """The server's keys as its environment and .env give them, by variable: what a client must have too."""
+    values = parsed_settings(entry, {})
+    found = {knob.env[0]: getattr(values, knob.name) for knob in table(settings_class(entry)) if knob.secret}
+    return {name: value.get_secret_value() for name, value in found.items() if value is not None}
+
+
+def written(value: object) -> str:
+    """A setting's value as it stands on a command line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ",".join(written(item) for item in value)
+    return str(os.fspath(value)) if isinstance(value, os.PathLike) else str(value)

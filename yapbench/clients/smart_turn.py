@@ -1,0 +1,228 @@
+"""The smart-turn wire: one `np.save` body by `POST /raw`, one JSON answer.
+
+Knows the route, its statuses and what aiohttp lets us stamp; knows nothing of levels, phases or schedules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, Final, TypeGuard
+
+import aiohttp
+import numpy as np
+from aiohttp.abc import AbstractStreamWriter
+
+from yapbench.clients.interface import Audio, Event, Exchange
+from yapbench.corpus import Utterance
+from yapbench.schema import Outcome
+
+REQUEST_ID: Final = "X-Request-ID"
+
+# Below uvicorn's default of 5 s: we close an idle connection before the server can, so that a request is
+# never written into a connection that is just being closed and counted as a death of the server.
+_IDLE_S: Final = 4.0
+_ERROR_TEXT_LIMIT: Final = 500
+
+
+class _Body(aiohttp.payload.Payload):
+    """A body that stamps its own departure.
+
+    aiohttp holds the headers back and sends them with the first piece of the body, so the moment before that
+    write is the first byte's. With the transport's high-water mark at 0, `drain` returns when the last byte
+    has left the process, that is: lies in the kernel's socket buffer. What the network does with it then
+    cannot be seen from here.
+    """
+
+    _value: bytes
+
+    def __init__(self, value: bytes) -> None:
+        super().__init__(value, content_type="application/octet-stream")
+        self._size = len(value)
+        self.sent_ns: int | None = None
+        self.sent_end_ns: int | None = None
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise TypeError("an array is no text")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        transport = getattr(writer, "transport", None)
+        if transport is not None:
+            transport.set_write_buffer_limits(high=0)
+        self.sent_ns = time.monotonic_ns()
+        await writer.write(self._value)
+        await writer.drain()
+        self.sent_end_ns = time.monotonic_ns()
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await self.write(writer)
+
+
+class SmartTurnClient:
+    """One user with one kept-alive connection."""
+
+    sample_rate_hz = 16_000
+    key_variable = "AUTH_KEY"
+
+    def __init__(self, url: str, *, timeout_s: float, environment: Mapping[str, str]) -> None:
+        self._url = url.rstrip("/")
+        self._timeout_s = timeout_s
+        key = environment.get(self.key_variable, "").split(",")[0].strip()  # a server may have several
+        # The answer is wanted as it is: unpacking would be our own time in the server's latency.
+        self._headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Key {key}"} if key else {})
+        self._session: aiohttp.ClientSession | None = None
+        self._connect_start_ns: int | None = None
+        self._connected_ns: int | None = None
+
+    def prepare(self, utterance: Utterance, audio: Audio) -> bytes:
+        """The `np.save` bytes of the samples, little-endian float32."""
+        file = io.BytesIO()
+        np.save(file, np.ascontiguousarray(audio, dtype="<f4"))
+        return file.getvalue()
+
+    async def connect(self) -> None:
+        """Open the connection by a GET /health of no matter what answer; the next exchange gets the stamps."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                async with self._open().get(f"{self._url}/health", allow_redirects=False) as response:
+                    await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return
+
+    async def exchange(self, payload: bytes, request_id: str, *, intended_ns: int) -> Exchange:
+        """Send one body and read its answer; see `Client.exchange`."""
+        body = _Body(payload)
+        status: int | None = None
+        events: tuple[Event, ...] = ()
+        ended_ns: int | None = None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                headers = {REQUEST_ID: request_id, **self._headers}
+                async with self._open().post(
+                    f"{self._url}/raw", data=body, headers=headers, allow_redirects=False
+                ) as response:
+                    status = response.status
+                    raw = await response.read()
+                    ended_ns = time.monotonic_ns()
+            outcome, error = _judge(status, raw, request_id, response.headers.get(REQUEST_ID))
+            kind = "answer" if status == 200 else "error"
+            events = (Event(at_ns=ended_ns, kind=kind, data=_as_json(raw)),)
+        except TimeoutError as cause:  # also aiohttp's own, which are TimeoutErrors as well as ClientErrors
+            outcome, error = Outcome.TIMEOUT, str(cause) or f"no answer within {self._timeout_s:g} s"
+        except aiohttp.ClientConnectorError as cause:
+            outcome, error = Outcome.REFUSED, str(cause)
+        except aiohttp.ClientResponseError as cause:
+            outcome, error = Outcome.PROTOCOL, f"not HTTP: {cause.message}"
+        except (aiohttp.ClientError, OSError) as cause:
+            outcome, error = Outcome.SERVER_DIED, str(cause) or type(cause).__name__
+        connect_start_ns, connected_ns = self._connect_start_ns, self._connected_ns
+        self._connect_start_ns = self._connected_ns = None
+        return Exchange(
+            outcome=outcome,
+            ended_ns=time.monotonic_ns() if ended_ns is None else ended_ns,
+            events=events,
+            sent_ns=body.sent_ns,
+            sent_end_ns=body.sent_end_ns,
+            connect_start_ns=connect_start_ns,
+            connected_ns=connected_ns,
+            lateness_ns=() if body.sent_ns is None else (body.sent_ns - intended_ns,),
+            status=status,
+            error=error,
+        )
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            trace = aiohttp.TraceConfig()
+            trace.on_connection_create_start.append(self._on_connect_start)
+            trace.on_connection_create_end.append(self._on_connected)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=1, keepalive_timeout=_IDLE_S),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[trace],
+                auto_decompress=False,
+            )
+        return self._session
+
+    async def _on_connect_start(self, *_: object) -> None:
+        self._connect_start_ns, self._connected_ns = time.monotonic_ns(), None
+
+    async def _on_connected(self, *_: object) -> None:
+        self._connected_ns = time.monotonic_ns()
+
+
+def _judge(status: int, raw: bytes, asked_id: str, answered_id: str | None) -> tuple[Outcome, str | None]:
+    """How an answer that came whole is counted, and its words if it is a failure."""
+    if status == 200:
+        # A server without request ids cannot be asked whose answer this is; one with ids must name ours.
+        if answered_id is not None and answered_id != asked_id:
+            return Outcome.WRONG_RESULT, f"asked {asked_id!r}, the answer is for {answered_id!r}"
+        fault = _fault_in(raw)
+        return (Outcome.PROTOCOL, fault) if fault else (Outcome.OK, None)
+    error = _words_of(raw)
+    if status == 503:
+        return Outcome.REJECTED, error
+    if status == 504:
+        return Outcome.DEADLINE, error
+    if 400 <= status < 500:
+        return Outcome.BAD_REQUEST, error
+    if 500 <= status < 600:
+        return Outcome.SERVER_ERROR, error
+    return Outcome.PROTOCOL, f"status {status}: {error}"
+
+
+def _fault_in(raw: bytes) -> str | None:
+    """What the contract does not allow in this body of a 200, or None."""
+    answer = _parse(raw)
+    if not isinstance(answer, dict):
+        return f"not a JSON object: {_excerpt(raw)}"
+    prediction, probability, metrics = (answer.get(name) for name in ("prediction", "probability", "metrics"))
+    if isinstance(prediction, bool) or prediction not in (0, 1):
+        return f"prediction is {prediction!r}, not 0 or 1"
+    if not _is_number(probability) or not 0 <= probability <= 1:
+        return f"probability is {probability!r}, not a number from 0 to 1"
+    if not isinstance(metrics, dict):
+        return f"metrics is {metrics!r}, not an object"
+    for name in ("inference_time", "total_time"):
+        if not _is_number(metrics.get(name)):
+            return f"metrics.{name} is {metrics.get(name)!r}, not a number of seconds"
+    return None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _words_of(raw: bytes) -> str:
+    """`code: message` of the error contract, else the start of whatever came."""
+    answer = _parse(raw)
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if isinstance(error, dict) and "code" in error:
+        return f"{error['code']}: {error.get('message', '')}"[:_ERROR_TEXT_LIMIT]
+    return _excerpt(raw)
+
+
+def _as_json(raw: bytes) -> str:
+    """The message as JSON text: itself where it is JSON, else quoted."""
+    return raw.decode() if _parse(raw) is not None else json.dumps(_excerpt(raw))
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        return json.loads(raw.decode())
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested as no honest answer is
+        return None
+
+
+def _excerpt(raw: bytes) -> str:
+    return raw[:_ERROR_TEXT_LIMIT].decode(errors="replace")

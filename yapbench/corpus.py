@@ -1,0 +1,226 @@
+"""Utterances to send: a folder of audio with a manifest.jsonl, read strictly before anything is launched.
+
+Knows files and audio; knows no server and no wire.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from yapbench.errors import UsageError
+
+Label = Literal["complete", "cut"]
+
+MANIFEST: Final = "manifest.jsonl"
+DEFAULT: Final = Path(__file__).resolve().parent.parent / "samples" / "audio"
+
+_LABELS: Final[dict[object, Label]] = {"complete": "complete", "cut": "cut", 1: "complete", 0: "cut"}
+_DURATION_TOLERANCE_S: Final = 0.1
+
+
+@dataclass(frozen=True)
+class Word:
+    """One spoken word; times in seconds of audio."""
+
+    word: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance:
+    """One clip. Exactly one of `path` and `samples` is given; `samples` is mono float32, shape (n,)."""
+
+    id: str
+    duration_s: float
+    path: Path | None = None
+    samples: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    sample_rate_hz: int | None = None
+    text: str | None = None
+    language: str | None = None
+    words: tuple[Word, ...] = ()
+    speech_end_s: float | None = None
+    label: Label | None = None
+
+    def audio(self, sample_rate_hz: int) -> NDArray[np.float32]:
+        """Mono samples at `sample_rate_hz`, shape (n,), float32. Raises UsageError for an undecodable file."""
+        if self.samples is not None:
+            samples, rate = self.samples, self.sample_rate_hz or sample_rate_hz
+        else:
+            try:
+                samples, rate = soundfile.read(self.path, dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, OSError) as error:
+                raise UsageError(f"{self.path}: cannot be decoded: {error}") from error
+            samples = samples.mean(axis=1, dtype=np.float32)
+        if rate != sample_rate_hz:
+            samples = soxr.resample(samples, rate, sample_rate_hz, quality="HQ")
+        return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A choice of utterances in manifest order; `sha256` covers their audio and all that is said of it."""
+
+    name: str
+    utterances: tuple[Utterance, ...]
+    sha256: str
+
+    @property
+    def audio_s(self) -> float:
+        """Total length in seconds."""
+        return sum(utterance.duration_s for utterance in self.utterances)
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return iter(self.utterances)
+
+    def facts(self) -> dict[str, object]:
+        """What a trial records about its corpus."""
+        facts = {"name": self.name, "sha256": self.sha256}
+        return {**facts, "utterances": len(self), "audio_s": round(self.audio_s, 3)}
+
+    @classmethod
+    def of(cls, name: str, utterances: list[Utterance]) -> Corpus:
+        """A corpus of these utterances, in this order. Raises UsageError when two have the same id."""
+        if len({utterance.id for utterance in utterances}) < len(utterances):
+            raise UsageError(f"corpus {name!r}: two utterances have the same id")
+        digest = hashlib.sha256()
+        for utterance in utterances:
+            facts = (
+                utterance.id,
+                utterance.text,
+                utterance.language,
+                utterance.label,
+                utterance.speech_end_s,
+            )
+            words = [(word.word, word.start_s, word.end_s) for word in utterance.words]
+            digest.update(json.dumps([facts, words, utterance.sample_rate_hz]).encode())
+            if utterance.samples is not None:
+                digest.update(np.ascontiguousarray(utterance.samples, dtype="<f4").tobytes())
+            elif utterance.path is not None:
+                digest.update(hashlib.sha256(utterance.path.read_bytes()).digest())
+        return cls(name, tuple(utterances), digest.hexdigest())
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str = DEFAULT,
+        *,
+        kind: str | None = None,
+        split: str | None = None,
+        language: str | None = None,
+        label: Label | None = None,
+        limit: int | None = None,
+    ) -> Corpus:
+        """Read a folder with a manifest.jsonl (or that file) and keep the lines that match every given value.
+
+        Every line is checked, also those left out: UsageError names the file and line of the first mistake,
+        and says what there is to choose from when nothing matches.
+        """
+        path = Path(path)
+        manifest = path if path.suffix == ".jsonl" else path / MANIFEST
+        lines = _lines(manifest)
+        wanted = {"kind": kind, "split": split, "language": language}
+        chosen = []
+        seen: dict[str, int] = {}
+        for number, entry in lines:
+            utterance = _utterance(manifest, number, entry)
+            if (earlier := seen.setdefault(utterance.id, number)) != number:
+                raise UsageError(f"{manifest}:{number}: id {utterance.id!r} was used in line {earlier}")
+            entry.setdefault("kind", "turn" if utterance.label else None)  # other manifests name no kind
+            matches = all(value is None or entry.get(name) == value for name, value in wanted.items())
+            if matches and label in (None, utterance.label):
+                chosen.append(utterance)
+        chosen = chosen[:limit]
+        if not chosen:
+            given = {**wanted, "label": label}
+            asked = ", ".join(f"{name}={value}" for name, value in given.items() if value)
+            kinds = sorted({str(entry.get("kind")) for _, entry in lines})
+            found = f"kinds: {', '.join(kinds)}" if kinds else "the manifest is empty"
+            raise UsageError(f"{manifest}: no utterance with {asked or 'these limits'}; {found}")
+        return cls.of(manifest.parent.name, chosen)
+
+
+def _lines(manifest: Path) -> list[tuple[int, dict[str, Any]]]:
+    try:
+        text = manifest.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{manifest}: cannot be read: {error}") from error
+    entries = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise UsageError(f"{manifest}:{number}: not valid JSON: {error}") from error
+        if not isinstance(entry, dict):
+            raise UsageError(f"{manifest}:{number}: not a JSON object")
+        entries.append((number, entry))
+    return entries
+
+
+def _utterance(manifest: Path, number: int, entry: dict[str, Any]) -> Utterance:
+    """One checked line. Fields that other manifests lack (id, duration, words ...) have an obvious value."""
+
+    def mistake(what: str) -> UsageError:
+        return UsageError(f"{manifest}:{number}: {what}")
+
+    for name in ("file", "id", "text", "language"):
+        if not isinstance(entry.get(name), str | None):
+            raise mistake(f"{name!r} must be text")
+    for name in ("duration_s", "speech_end_s"):
+        value = entry.get(name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and value >= 0):
+            raise mistake(f"{name!r} must be a number of seconds")
+    if not entry.get("file"):
+        raise mistake("'file' is missing")
+    label = entry.get("label")
+    if label is not None and (isinstance(label, bool | float | list | dict) or label not in _LABELS):
+        raise mistake(f"label {label!r} is neither complete (1), cut (0) nor null")
+    path = manifest.parent / entry["file"]
+    try:
+        found_s = soundfile.info(path).duration
+    except (soundfile.SoundFileError, OSError) as error:
+        raise mistake(f"{entry['file']}: {'no such file' if not path.is_file() else error}") from error
+    duration_s = float(found_s if entry.get("duration_s") is None else entry["duration_s"])
+    if found_s <= 0 or abs(found_s - duration_s) > _DURATION_TOLERANCE_S:
+        raise mistake(f"{entry['file']} lasts {found_s:.3f} s, the line says {duration_s:.3f} s")
+    speech_end_s = entry.get("speech_end_s")
+    if speech_end_s is not None and speech_end_s > found_s + _DURATION_TOLERANCE_S:
+        raise mistake(f"speech_end_s {speech_end_s} lies behind the audio's end at {found_s:.3f} s")
+    return Utterance(
+        id=entry.get("id") or path.stem,
+        duration_s=duration_s,
+        path=path,
+        text=entry.get("text"),
+        language=entry.get("language"),
+        words=_words(entry.get("words") or [], mistake),
+        speech_end_s=None if speech_end_s is None else float(speech_end_s),
+        label=None if label is None else _LABELS[label],
+    )
+
+
+def _words(entries: Any, mistake: Callable[[str], UsageError]) -> tuple[Word, ...]:
+    try:
+        words = tuple(Word(str(one["word"]), float(one["start_s"]), float(one["end_s"])) for one in entries)
+    except (TypeError, KeyError, ValueError) as error:
+        raise mistake("'words' must be a list of {word, start_s, end_s}") from error
+    times = [time_s for word in words for time_s in (word.start_s, word.end_s)]
+    if any(later < earlier for earlier, later in itertools.pairwise(times)):
+        raise mistake("the times of 'words' must not go back")
+    return words

@@ -1,0 +1,1 @@
+"""Where trials run: this machine (`local`). An engine only executes notebooks; a trial knows nothing of it."""

@@ -1,0 +1,230 @@
+"""Environments by name: which interpreter runs a server, how it is made, what is in it.
+
+"light" is the harness's own. Others hold third-party packages only and lie in a cache shared by checkouts, under a
+name that hashes their requirements; our code comes to them by PYTHONPATH. Knows nothing of what the packages do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from yapbench import catalog
+from yapbench.errors import UsageError, YapbenchError
+
+LIGHT = "light"
+CHECKOUT = Path(__file__).resolve().parent.parent
+COMPLETE = ".complete"
+_QUIET_PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+
+
+class InstallFailed(YapbenchError):
+    """An environment could not be made; `log_path` holds all that pip said."""
+
+    def __init__(self, environment: str, step: str, log_path: Path, log_tail: str) -> None:
+        self.environment, self.step, self.log_path = environment, step, log_path
+        super().__init__(f"environment {environment!r}: {step} failed, see {log_path}\n{log_tail}")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment that is not the harness's own."""
+
+    name: str
+    requirements: tuple[Path, ...]
+    constraints: Path | None
+    root: Path
+
+    @property
+    def path(self) -> Path:
+        """Its folder: other requirements, other pins of them or another Python make another folder."""
+        lines = [line for path in self.requirements for line in requirement_lines(path)]
+        names = {requirement_name(line) for line in lines}
+        pins = requirement_lines(self.constraints) if self.constraints else []
+        content = {
+            "requirements": sorted(set(lines)),
+            "pins": sorted(pin for pin in pins if requirement_name(pin) in names),
+            "python": [*sys.version_info[:2], platform.machine()],
+        }
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return self.root / f"{self.name}-{digest[:12]}"
+
+    @property
+    def python(self) -> Path:
+        return self.path / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+    def is_complete(self) -> bool:
+        return (self.path / COMPLETE).is_file()
+
+
+def environment(name: str) -> Environment:
+    """The environment called `name`, for every catalogue server that runs in it."""
+    servers = [entry.name for entry in catalog.CATALOG if entry.environment == name]
+    root = os.environ.get("YAPBENCH_ENVS") or "~/.cache/yapbench/envs"
+    return Environment(
+        name,
+        tuple(CHECKOUT / "servers" / server / "requirements.txt" for server in servers),
+        CHECKOUT / "constraints.txt",
+        Path(root).expanduser().resolve(),
+    )
+
+
+def interpreter(name: str) -> Path:
+    """The Python that runs servers of environment `name`. Raises UsageError with the command that makes it."""
+    if name == LIGHT:
+        return Path(sys.executable)
+    found = environment(name)
+    if not found.is_complete():
+        servers = [entry.name for entry in catalog.CATALOG if entry.environment == name]
+        raise UsageError(f"environment {name!r} is not there: run `yapbench install {' or '.join(servers)}`")
+    return found.python
+
+
+def install(server: str, *, say: Callable[[str], None] = print) -> Path:
+    """Make what `server` needs, unless it is there; returns its interpreter. Raises InstallFailed."""
+    entry = catalog.lookup(server)
+    if entry.environment == LIGHT:
+        missing = [name for name, version in _packages(requirements_of(server)).items() if version is None]
+        if missing:
+            raise UsageError(f"{server} lacks {', '.join(missing)} in {sys.prefix}: run `make setup`")
+        say(f"{server} runs in the harness's own environment, {sys.prefix}: nothing to do")
+        return Path(sys.executable)
+    return build(environment(entry.environment), say=say)
+
+
+def build(wanted: Environment, *, say: Callable[[str], None] = print) -> Path:
+    """Make an environment, unless it is there; returns its interpreter.
+
+    One builder at a time; a half-made one is made again from nothing. Raises InstallFailed.
+    """
+    if wanted.is_complete():
+        say(f"environment {wanted.name!r} is ready: {wanted.path}")
+        return wanted.python
+    wanted.root.mkdir(parents=True, exist_ok=True)
+    with _lock(wanted, say) as lock:
+        if wanted.is_complete():
+            say(f"environment {wanted.name!r} has been made meanwhile: {wanted.path}")
+            return wanted.python
+        if wanted.path.exists():
+            say(f"removing what an interrupted build left in {wanted.path}")
+            shutil.rmtree(wanted.path)
+        log_path = wanted.root / f"{wanted.path.name}.log"
+        log_path.unlink(missing_ok=True)
+        files = [word for path in wanted.requirements for word in ("-r", str(path))]
+        pins = ["-c", str(wanted.constraints)] if wanted.constraints else []
+        steps: list[tuple[str, Sequence[str]]] = [
+            ("python -m venv", [sys.executable, "-m", "venv", str(wanted.path)]),
+            ("pip install", [str(wanted.python), "-m", "pip", "install", *files, *pins]),
+        ]
+        began_s = time.monotonic()
+        for step, argv in steps:
+            say(f"environment {wanted.name!r}: {step} ...")
+            _run(wanted, step, argv, log_path, lock)
+        (wanted.path / COMPLETE).touch()
+        say(f"environment {wanted.name!r} is ready after {time.monotonic() - began_s:.0f} s: {wanted.path}")
+    return wanted.python
+
+
+def fingerprint(server: str) -> dict[str, Any]:
+    """What the server runs on: {"python", "packages": {direct requirement: version or None}, "sha256"}."""
+    entry = catalog.lookup(server)
+    names = requirements_of(server)
+    if entry.environment == LIGHT:
+        found = {"python": platform.python_version(), "packages": _packages(names)}
+    else:
+        done = subprocess.run(
+            [str(interpreter(entry.environment)), "-I", "-c", _FINGERPRINT, *names],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found = json.loads(done.stdout)
+    canonical = json.dumps(found, sort_keys=True, separators=(",", ":"))
+    return found | {"sha256": hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+def requirements_of(server: str) -> list[str]:
+    """Names of the server's direct requirements; [] when it has no requirements.txt."""
+    lines = requirement_lines(CHECKOUT / "servers" / server / "requirements.txt")
+    return sorted({requirement_name(line) for line in lines})
+
+
+def requirement_lines(path: Path) -> list[str]:
+    """The requirements of a file, those of files it takes in by `-r` too; comments and pip options left out."""
+    if not path.is_file():
+        return []
+    found: list[str] = []
+    for raw in path.read_text(encoding="utf-8").splitlines():
+        line = re.sub(r"(^|\s)#.*$", "", raw).strip()
+        if included := re.match(r"(?:-r|--requirement)[\s=]\s*(\S+)", line):
+            found += requirement_lines(path.parent / included[1])
+        elif line and not line.startswith("-"):
+            found.append(line)
+    return found
+
+
+def requirement_name(line: str) -> str:
+    """`Pipecat_AI[x]>=1; python_version>"3"` -> `pipecat-ai`."""
+    name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line)
+    return re.sub(r"[-_.]+", "-", name[0]).lower() if name else line
+
+
+_FINGERPRINT = """
+import json, platform, sys
+from importlib import metadata
+def version(name):
+    try: return metadata.version(name)
+    except metadata.PackageNotFoundError: return None
+print(json.dumps({"python": platform.python_version(), "packages": {n: version(n) for n in sys.argv[1:]}}))
+"""
+
+
+def _packages(names: Sequence[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = dict.fromkeys(names)
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+@contextlib.contextmanager
+def _lock(wanted: Environment, say: Callable[[str], None]) -> Iterator[BinaryIO]:
+    """Held by this build, and by the pip it has started: a killed builder's pip must not write into the next one."""
+    import fcntl  # not on Windows, where this module must still import
+
+    with (wanted.root / f"{wanted.path.name}.lock").open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"environment {wanted.name!r}: waiting for another process that makes it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def _run(wanted: Environment, step: str, argv: Sequence[str], log_path: Path, lock: BinaryIO) -> None:
+    with log_path.open("ab") as log:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | _QUIET_PIP,
+            pass_fds=[lock.fileno()],
+            check=False,
+        )
+    if done.returncode != 0:
+        tail = "\n".join(log_path.read_text(errors="replace").splitlines()[-10:])
+        raise InstallFailed(wanted.name, step, log_path, tail)

@@ -1,0 +1,78 @@
+"""What is happening right now, for people: a redrawn cell in a notebook and a small file for the sweep's own screen.
+
+A display handle is updated in place, so an executed notebook keeps only the last state. Costs two updates a second.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from yapbench import store
+from yapbench.markup import Markup
+from yapbench.monitor import Monitor
+
+
+class LiveStatus:
+    """Shows the load's progress while it runs; outside IPython it writes only the file."""
+
+    FILE: ClassVar = "progress.json"
+    PERIOD_S: ClassVar = 0.5
+
+    def __init__(self, folder: Path, *, monitor: Monitor | None = None) -> None:
+        self._path = folder / self.FILE
+        self._monitor = monitor
+        self._handle: Any = None
+        self._last_s = 0.0
+
+    def update(self, progress: Mapping[str, Any]) -> None:
+        """Take one progress message of the load process; redraws at most twice a second, and always the last."""
+        finished = progress.get("done") == progress.get("total")
+        if time.monotonic() - self._last_s < self.PERIOD_S and not finished:
+            return
+        self._last_s = time.monotonic()
+        store.write_json(self._path, dict(progress))
+        if self._handle is not None:
+            self._handle.update(Markup(self._rows(progress)))
+
+    def _rows(self, progress: Mapping[str, Any]) -> str:
+        facts = {name: value for name, value in progress.items() if value is not None}
+        if self._monitor is not None:
+            facts |= {f"server {name}": value for name, value in self._monitor.now().items()}
+        cells = "".join(
+            f"<tr><th style='text-align:left;padding-right:1.5em'>{html.escape(str(name))}</th>"
+            f"<td style='text-align:right'>{_readable(value)}</td></tr>"
+            for name, value in facts.items()
+        )
+        done, total = int(progress.get("done") or 0), max(1, int(progress.get("total") or 1))
+        bar = f"<progress value='{done}' max='{total}' style='width:24em'></progress>"
+        return f"{bar}<table>{cells}</table>"
+
+    def __enter__(self) -> Self:
+        self._handle = _display_handle()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def _readable(value: object) -> str:
+    return html.escape(f"{value:,.1f}" if isinstance(value, float) else str(value))
+
+
+def _display_handle() -> Any:
+    """A display handle of the running IPython kernel, or None outside of one."""
+    try:
+        from IPython.core.getipython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        return None
+    if get_ipython() is None:
+        return None
+    return display(Markup("starting the load ..."), display_id=True)  # type: ignore[no-untyped-call]

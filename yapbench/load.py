@@ -1,0 +1,258 @@
+"""What load to put on a server, and `run`, which has a process of its own put it there.
+
+Knows profiles, plans and the worker's lines; knows neither wires (clients/) nor how sending is timed
+(pacing.py).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Final, Literal
+
+import pyarrow.parquet as pq
+import soundfile
+
+from yapbench import clients
+from yapbench.corpus import Corpus, Utterance, Word
+from yapbench.errors import ExitCode, UsageError, YapbenchError
+from yapbench.store import read_json, write_json
+
+PLAN_FILE: Final = "plan.json"
+RESULT_FILE: Final = "load.json"
+WORKER_FILE: Final = "worker.parquet"
+
+Kind = Literal["closed", "poisson", "burst", "ramp"]
+KINDS: tuple[Kind, ...] = ("closed", "poisson", "burst", "ramp")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One load level in one repeat: what a row of a report stands for."""
+
+    level: float
+    repeat: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadProfile:
+    """The load of a trial.
+
+    closed   `level` users, each sends its next request the moment its answer came
+    ramp     like closed, but the levels follow each other without a pause: users join, nothing drains
+    poisson  arrivals at `level` per second with exponential gaps, sent when due whatever is outstanding
+    burst    `level` requests at once, every `period_s` seconds
+
+    Each level sends `warmup` requests first, then counts `requests` requests, or those begun within
+    `duration_s` seconds (one of the two is given). An answer later than `timeout_s` is a failure. Equal
+    profiles and corpora give the same utterances in the same order, and the same arrival times. Raises
+    UsageError for values that cannot be run.
+    """
+
+    kind: Kind = "closed"
+    levels: tuple[float, ...] = (1.0,)
+    requests: int | None = None
+    duration_s: float | None = None
+    warmup: int = 0
+    repeats: int = 1
+    seed: int = 0
+    timeout_s: float = 30.0
+    period_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError.unknown("load profile", str(self.kind), KINDS)
+        object.__setattr__(self, "levels", tuple(float(level) for level in self.levels))
+        _check_levels(self.levels, whole=self.kind != "poisson")
+        if (self.requests is None) == (self.duration_s is None):
+            raise UsageError("a load needs either requests (a count for each level) or duration_s, not both")
+        for name, least in {"requests": 1, "warmup": 0, "repeats": 1, "seed": 0}.items():
+            value = getattr(self, name)
+            if (name, value) != ("requests", None) and not (type(value) is int and value >= least):
+                raise UsageError(f"{name} is {value!r}; it must be a whole number from {least}")
+        for name in ("duration_s", "timeout_s", "period_s"):
+            value = getattr(self, name)
+            if (name, value) != ("duration_s", None) and not _positive(value):
+                raise UsageError(f"{name} is {value!r}; it must be a positive number of seconds")
+
+    def points(self) -> list[Point]:
+        """All points in their order: repeats interleave, so that a slow drift of the machine hits every level."""
+        return [Point(level, repeat) for repeat in range(self.repeats) for level in self.levels]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that a load worker needs to know. Keys of the server are not in it: they travel by environment."""
+
+    client: str  # a name of clients.CLIENTS
+    url: str
+    corpus: Corpus
+    profile: LoadProfile
+    worker: int = 0
+    cpus: tuple[int, ...] | None = None  # None: wherever the kernel likes
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as the worker reads it. The corpus must lie in files."""
+        utterances = []
+        for utterance in self.corpus:
+            facts = asdict(replace(utterance, samples=None))
+            utterances.append({**facts, "path": str(utterance.path)})
+        corpus = {"name": self.corpus.name, "sha256": self.corpus.sha256, "utterances": utterances}
+        return {**asdict(replace(self, corpus=Corpus("", (), ""))), "corpus": corpus}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Plan:
+        """The inverse of `as_json`."""
+        utterances = []
+        for entry in value["corpus"]["utterances"]:
+            words = tuple(Word(**word) for word in entry["words"])
+            utterances.append(Utterance(**{**entry, "words": words, "path": Path(entry["path"])}))
+        corpus = Corpus(value["corpus"]["name"], tuple(utterances), value["corpus"]["sha256"])
+        cpus = None if value["cpus"] is None else tuple(value["cpus"])
+        return cls(**{**value, "corpus": corpus, "profile": LoadProfile(**value["profile"]), "cpus": cpus})
+
+
+@dataclass(frozen=True)
+class LoadFailure:
+    """Why a load ended early. What had been intended until then is stored with its outcomes."""
+
+    code: str  # "server_gone"
+    message: str
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What `run` leaves besides utterances.parquet.
+
+    `points`: {level, repeat, start_ns, end_ns} from the first counted request's intended time to the last
+    one's end. `machine_rows`: rows of schema.MACHINE with source "worker<k>". `unmeasured`: points never
+    begun.
+    """
+
+    points: list[dict[str, Any]]
+    machine_rows: list[dict[str, Any]]
+    failure: LoadFailure | None
+    unmeasured: list[Point]
+
+
+class LoadFailed(YapbenchError):
+    """The load worker itself ended without a result; `log_tail` holds its last words."""
+
+    exit_code = ExitCode.INVALID_RUN
+
+    def __init__(self, message: str, *, log_tail: str = "") -> None:
+        self.message, self.log_tail = message, log_tail
+        super().__init__(f"{message}\n{log_tail}" if log_tail else message)
+
+
+def run(
+    plan: Plan,
+    *,
+    folder: Path,
+    on_progress: Callable[[dict[str, Any]], None] | None = None,
+    cpus: Sequence[int] | None = None,
+    secrets: Mapping[str, str] | None = None,
+) -> LoadResult:
+    """Put the plan's load on its server from a process of its own; write utterances.parquet into `folder`.
+
+    Blocks, uses no event loop and may be called from any thread and inside a Jupyter kernel. `on_progress`
+    is called from the same thread some four times a second with phase, level, repeat; done, total (None: the
+    level ends by time), ok, failed, p50_ms (from the intended time; None so far) of the point's counted
+    requests; points_done, points. The worker dies with this process, and with this call, however either
+    ends. `secrets` join its environment. A server that goes away is a result (`LoadResult.failure`);
+    LoadFailed means that the worker broke.
+    """
+    clients.build(plan.client, plan.url, timeout_s=plan.profile.timeout_s, environment={})  # refuses wrong names now
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="yapbench-") as scratch, tempfile.TemporaryFile() as log:
+        corpus = _in_files(plan.corpus, Path(scratch))
+        asked = replace(plan, corpus=corpus, cpus=plan.cpus if cpus is None else tuple(cpus))
+        write_json(folder / PLAN_FILE, asked.as_json())
+        code = _watch(folder / PLAN_FILE, log, on_progress, dict(secrets or {}))
+        log.seek(0)
+        words = log.read().decode(errors="replace").strip()
+    if code not in (ExitCode.OK, ExitCode.SERVER_FAILED):
+        tail = "\n".join(words.splitlines()[-20:])
+        raise LoadFailed(f"the load worker ended with code {code}", log_tail=tail)
+    return _collect(folder)
+
+
+def _watch(
+    plan: Path, log: IO[bytes], on_progress: Callable[[dict[str, Any]], None] | None, secrets: dict[str, str]
+) -> int:
+    root = str(Path(__file__).resolve().parent.parent)  # so that a checkout works from any folder
+    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    # stdin is the lifeline: the kernel closes our end when we die. A session of its own keeps the terminal's
+    # Ctrl-C for us; the worker ends by the lifeline then, too.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "yapbench.worker", str(plan)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        env={**os.environ, "PYTHONPATH": paths, **secrets},
+        start_new_session=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if on_progress is not None:
+                    on_progress(json.loads(line))
+            return process.wait()
+        finally:
+            process.kill()  # nothing happens if it has ended
+
+
+def _collect(folder: Path) -> LoadResult:
+    result = read_json(folder / RESULT_FILE)
+    rows: list[dict[str, Any]] = pq.read_table(folder / WORKER_FILE).to_pylist()
+    for name in (PLAN_FILE, RESULT_FILE, WORKER_FILE):  # their content belongs into trial.json and machine.parquet
+        (folder / name).unlink()
+    failure = None if result["failure"] is None else LoadFailure(**result["failure"])
+    return LoadResult(result["points"], rows, failure, [Point(**point) for point in result["unmeasured"]])
+
+
+def _in_files(corpus: Corpus, scratch: Path) -> Corpus:
+    """The same corpus with samples that are only in memory written to `scratch`; its sha256 stays."""
+    utterances = []
+    for number, utterance in enumerate(corpus):
+        if utterance.samples is not None:
+            path = scratch / f"{number}.wav"
+            soundfile.write(path, utterance.samples, utterance.sample_rate_hz, subtype="FLOAT")
+            utterance = replace(utterance, samples=None, path=path)
+        utterances.append(replace(utterance, path=utterance.path and utterance.path.resolve()))
+    return replace(corpus, utterances=tuple(utterances))
+
+
+def parse_levels(text: str | int | float) -> tuple[float, ...]:
+    """`"1,4,8"` -> (1.0, 4.0, 8.0); a bare number is one level. Raises UsageError for anything else."""
+    parts = [part.strip() for part in str(text).split(",")]
+    try:
+        levels = tuple(float(part) for part in parts)
+    except ValueError as error:
+        raise UsageError(f"load levels {text!r}: expected numbers with commas, such as 1,4,8") from error
+    _check_levels(levels, whole=False)
+    return levels
+
+
+def _check_levels(levels: tuple[float, ...], *, whole: bool) -> None:
+    if not levels:
+        raise UsageError("a load needs at least one level")
+    for level in levels:
+        if not _positive(level):
+            raise UsageError(f"load level {level:g} must be above 0")
+        if whole and not level.is_integer():
+            raise UsageError(f"load level {level:g} must be a whole number of users or requests")
+    if len(set(levels)) != len(levels):
+        raise UsageError(f"load levels repeat: {', '.join(f'{level:g}' for level in levels)}")
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value) and value > 0

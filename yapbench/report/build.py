@@ -1,0 +1,165 @@
+"""Turns a gathered sweep into one offline HTML page: Jinja, inline SVG, inline style, a little script of our own.
+
+Two builds of the same folder give the same bytes: dates are those of the trials. Knows the page; computes no measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from yapbench import axes, captions, findings, measures, plots, stats
+from yapbench.figure import DARK, LIGHT, Figure
+from yapbench.measures import MEASURES, Point
+from yapbench.report.gather import Gathered, gather, write_summaries
+from yapbench.report.rows import COLUMNS, asked, cell, facts, failure_row, percent, point_row, trial_row
+from yapbench.store import TrialData
+from yapbench.validity import Verdict
+
+HERE: Final = Path(__file__).parent
+PAGE: Final = "report.html"
+
+
+def build(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a sweep's folder, to `folder`/report.html or to `out`, and each trial's summary.json.
+
+    Raises NothingRan when there is no trial; names unreadable files in the page.
+    """
+    gathered = gather(folder)
+    write_summaries(gathered)
+    path = out or folder / PAGE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(gathered), encoding="utf-8")
+    return path
+
+
+def any_valid(trials: Sequence[TrialData]) -> bool:
+    """Whether at least one point of the trials may be believed."""
+    return any(point.valid for trial in trials for point in measures.points(trial, replicates=2))
+
+
+def environment() -> jinja2.Environment:
+    """Templates of this folder, escaping everything that is not marked as HTML."""
+    loader = jinja2.FileSystemLoader(HERE)
+    found = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    found.filters["plain"] = axes.plain
+    return found
+
+
+def look() -> dict[str, Any]:
+    """What every page needs: style, colours of both themes, the security policy that forbids any request."""
+    return {
+        "style": Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        "light": Markup("".join(f"{name}:{value};" for name, value in LIGHT.items())),
+        "dark": Markup("".join(f"{name}:{value};" for name, value in DARK.items())),
+        "policy": Markup("default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"),
+    }
+
+
+def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
+    """The page as text. `notebook`: what each trial's executed notebook is called, beside the page."""
+    points, info = gathered.points, gathered.info
+    page = environment().get_template("page.html.j2")
+    headline = findings.headline(points, failed=len(gathered.failed))
+    return page.render(
+        **look(),
+        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        name=gathered.name,
+        headline=headline,
+        finding=headline.partition(" (")[0] if _splits(headline) else headline,
+        detail=headline.partition(" (")[2].removesuffix(")") if _splits(headline) else "",
+        subline=_subline(gathered),
+        badges=_badges(gathered),
+        numbers=captions.numbers(points, gathered.decisions, gathered.slo_ms),
+        findings=_other_findings(points),
+        figures=_figures(gathered),
+        turns=plots.turn_probabilities(gathered.decisions, trials=len(gathered.done)),
+        decisions=gathered.decisions,
+        accuracy=percent(gathered.decisions.accuracy),
+        auc=cell(gathered.decisions.auc, digits=3),
+        axes=[axes.title(name) for name in gathered.axes],
+        level=axes.level_title(points[0].kind) if points else "clients at a time",
+        columns=[(name, title, MEASURES[name]) for name, title in COLUMNS],
+        rows=[point_row(point, gathered.axes) for point in points],
+        gathered=gathered,
+        failed=[failure_row(trial) for trial in gathered.failed],
+        trials=[trial_row(trial, gathered, notebook) for trial in gathered.trials],
+        info=info,
+        facts=facts(gathered),
+        measures=MEASURES,
+        needed=stats.NEEDED,
+        replicates=stats.REPLICATES,
+        seed=stats.SEED,
+        slo=axes.plain(gathered.slo_ms),
+        none_seen=f"{100 * stats.upper_bound_of_none(asked(points)):.2g}",
+        asked=asked(points),
+        unanswered=sum(sum(point.failures.values()) for point in points),
+    )
+
+
+def _splits(headline: str) -> bool:
+    """The headline's numbers stand in one bracket at its end: they go below it."""
+    return headline.endswith(")") and headline.count(" (") == 1
+
+
+def _subline(gathered: Gathered) -> list[str]:
+    points = gathered.points
+    levels, repeats = {point.level for point in points}, max((point.repeats for point in points), default=0)
+    settings = len(gathered.trials)
+    parts = [
+        " and ".join(gathered.all_of("server")) or "no server",
+        f"{settings} setting{'' if settings == 1 else 's'} × {len(levels)} load level{'' if len(levels) == 1 else 's'}"
+        f" × {repeats} repeat{'' if repeats == 1 else 's'}",
+        f"{len(points)} points, {len(gathered.failed)} of {len(gathered.trials)} trials failed",
+        *gathered.all_of("machine", "cpu_model")[:1],
+    ]
+    commits = [commit[:7] for commit in gathered.all_of("git", "commit")]
+    return [*parts, *([f"commit {', '.join(commits)}"] if commits else [])]
+
+
+def _badges(gathered: Gathered) -> list[str]:
+    verdicts = [point.validity.verdict for point in gathered.points]
+    found = []
+    for verdict in (Verdict.INVALID, Verdict.DISTURBED):
+        count = sum(v is verdict for v in verdicts)
+        if count:
+            found.append(f"{count} of {len(verdicts)} points {verdict}")
+    if gathered.failed:
+        found.append(f"{len(gathered.failed)} failed")
+    if gathered.unfinished:
+        found.append(f"{len(gathered.unfinished)} unfinished")
+    if gathered.corrupt:
+        found.append(f"{len(gathered.corrupt)} unreadable")
+    if "on" in gathered.all_of("git", "dirty"):
+        found.append("uncommitted changes")
+    return found
+
+
+def _other_findings(points: Sequence[Point]) -> list[findings.Finding]:
+    """What the headline does not say already."""
+    said = findings.headline(points)
+    return [finding for finding in findings.of_settings(points) if finding.text != said]
+
+
+def _figures(gathered: Gathered) -> list[Figure]:
+    points = gathered.points
+    best = max(points, key=lambda p: (p.valid, p["rps"].value or 0), default=None)
+    shown = next((t for t in gathered.done if best and t.info["trial_id"] == best.trial_id), None)
+    figures = [
+        plots.latency_by_level(points, slo_ms=gathered.slo_ms),
+        plots.throughput_by_level(points),
+        plots.heat_map(points),
+        plots.queue_and_inference(points),
+        plots.batch_sizes(points),
+    ]
+    if shown is not None:
+        words = axes.label(shown.info.get("settings") or {}, gathered.axes)
+        title = captions.resources([p for p in points if p.trial_id == shown.info["trial_id"]])
+        figures.append(plots.resources_over_time(shown, title=f"{title} ({words})" if gathered.axes else title))
+    return figures

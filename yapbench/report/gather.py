@@ -1,0 +1,111 @@
+"""Reads a sweep's folder for its page: finished, failed, unfinished and unreadable trials, each by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yapbench import axes, measures, store, turns
+from yapbench.errors import CorruptFile, NothingRan
+from yapbench.measures import SLO_MS, Point
+from yapbench.store import TrialData
+from yapbench.turns import Decisions
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Everything a page says, still as data."""
+
+    name: str
+    folder: Path
+    done: list[TrialData]
+    failed: list[TrialData]
+    unfinished: list[str]
+    corrupt: list[tuple[str, str]]
+    """(file, relative to the sweep's folder; reason)."""
+    points: list[Point]
+    decisions: Decisions
+
+    @property
+    def trials(self) -> list[TrialData]:
+        """Finished and failed ones."""
+        return [*self.done, *self.failed]
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the settings that vary."""
+        return axes.varying([trial.info.get("settings") or {} for trial in self.done])
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The facts that the first trial stored; of what may differ between trials use `all_of`."""
+        return self.trials[0].info if self.trials else {}
+
+    @property
+    def slo_ms(self) -> float:
+        """The latency target of the sweep."""
+        return float(self.info.get("slo_ms") or SLO_MS)
+
+    def all_of(self, *path: str) -> list[str]:
+        """The distinct values that the trials stored at a path, as text, in the order of the trials."""
+        found: dict[str, None] = {}
+        for trial in self.trials:
+            value: Any = trial.info
+            for key in path:
+                value = value.get(key) if isinstance(value, dict) else None
+            if value not in (None, ""):
+                found[axes.plain(value)] = None
+        return list(found)
+
+
+def gather(folder: Path) -> Gathered:
+    """Read every trial of a sweep; writes each finished one's summary.json where it differs from the file.
+
+    Raises NothingRan when the folder holds no trial at all. An unreadable file is named in the result, not raised.
+    """
+    trials: list[TrialData] = []
+    corrupt: list[tuple[str, str]] = []
+    if not folder.is_dir():
+        raise NothingRan(f"{folder}: no such folder")
+    for path in sorted(child for child in folder.iterdir() if (child / store.TRIAL).exists()):
+        try:
+            trials.append(store.read_trial(path))
+        except CorruptFile as error:
+            name = error.path.relative_to(folder) if error.path.is_relative_to(folder) else error.path
+            corrupt.append((name.as_posix(), error.reason))
+    unfinished = [path.name for path in store.unfinished(folder)]
+    if not trials and not corrupt and not unfinished:
+        raise NothingRan(f"{folder}: no trial was run here")
+    trials.sort(key=lambda trial: str(trial.info["trial_id"]))
+    done = [trial for trial in trials if trial.info["status"] == "done"]
+    done.sort(key=lambda trial: _rank(trial, done))
+    points = [point for trial in done for point in measures.points(trial)]
+    failed = [trial for trial in trials if trial.info["status"] == "failed"]
+    return Gathered(folder.name, folder, done, failed, unfinished, corrupt, points, turns.decide(done))
+
+
+def _rank(trial: TrialData, done: list[TrialData]) -> list[int]:
+    """Trials in the order of their settings' values, as a person would list them."""
+    settings = [other.info.get("settings") or {} for other in done]
+    mine = trial.info.get("settings") or {}
+    ranks = []
+    for name in axes.varying(settings):
+        order = [axes.plain(value) for value in axes.values(settings, name)]
+        ranks.append(order.index(axes.plain(mine.get(name))))
+    return ranks
+
+
+def write_summaries(gathered: Gathered) -> None:
+    """Write summary.json of each finished trial; a file with the same bytes is left alone."""
+    for trial in gathered.done:
+        path = trial.folder / "summary.json"
+        mine = [point for point in gathered.points if point.trial_id == trial.info["trial_id"]]
+        value = measures.summary(trial, pooled=mine)
+        try:
+            if store.read_json(path) == json.loads(json.dumps(value)):
+                continue
+        except CorruptFile:
+            pass
+        store.write_json(path, value)

@@ -1,0 +1,112 @@
+"""Copies a sweep's page, data and notebooks into the published site and rebuilds the site's index.
+
+Knows the site's layout: reports/index.html and reports/<sweep>/. Raw rows are copied as they are; paths of the machine
+that measured are shortened in texts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from yapbench import findings, store
+from yapbench.errors import CorruptFile, UsageError
+from yapbench.report.build import environment, look, render
+from yapbench.report.gather import Gathered, gather, write_summaries
+from yapbench.store import TrialData
+
+CARD = "card.json"
+"""What the index says of a sweep; its presence makes a folder a published one."""
+
+
+def publish(folder: Path, reports_dir: Path) -> Path:
+    """Publish runs/<sweep> as `reports_dir`/<sweep>/index.html with its data; returns that page.
+
+    An older publication of the same sweep is replaced. Raises UsageError when nothing finished, or when the target is
+    a folder that is not a publication.
+    """
+    gathered = gather(folder)
+    if not gathered.done:
+        raise UsageError(f"{folder}: no finished trial to publish")
+    target = reports_dir / gathered.name
+    if target.exists():
+        if not (target / CARD).exists():
+            raise UsageError(f"{target} is there and was not published by yapbench; move it away")
+        shutil.rmtree(target)
+    write_summaries(gathered)
+    for trial in gathered.trials:
+        _copy(trial, target / trial.folder.name)
+    page = target / "index.html"
+    page.write_text(portable(render(gathered, notebook="notebook.html")), encoding="utf-8")
+    store.write_json(target / CARD, _card(gathered))
+    _write_index(reports_dir)
+    return page
+
+
+def portable(text: str) -> str:
+    """`text` with the checkout as "." and the home folder as "~": a published page names nobody's folders."""
+    checkout = str(Path(__file__).resolve().parents[2])
+    for path, short in ((checkout, "."), (str(Path.home()), "~")):
+        if len(path) > 1:
+            text = re.sub(re.escape(path) + r"(?![\w.-])", short, text)
+    return text
+
+
+def notebook_page(notebook: Path, *, title: str, back: str) -> str:
+    """An executed notebook as one offline page in the report's own style."""
+    # Imported by name and on use: they take a second and have no types.
+    nbconvert, nbformat = importlib.import_module("nbconvert"), importlib.import_module("nbformat")
+    exporter = nbconvert.HTMLExporter(template_name="basic")
+    body, _ = exporter.from_notebook_node(nbformat.read(notebook, as_version=4))
+    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL | re.IGNORECASE)
+    template = environment().get_template("notebook.html.j2")
+    return template.render(
+        **{k: v for k, v in look().items() if k != "policy"}, title=title, back=back, body=Markup(body)
+    )
+
+
+def _copy(trial: TrialData, target: Path) -> None:
+    target.mkdir(parents=True)
+    for name in (store.UTTERANCES_FILE, store.MACHINE_FILE):
+        if (trial.folder / name).exists():
+            shutil.copyfile(trial.folder / name, target / name)
+    for name in (store.TRIAL, "summary.json"):
+        if (trial.folder / name).exists():
+            text = (trial.folder / name).read_text(encoding="utf-8")
+            (target / name).write_text(portable(text), encoding="utf-8")
+    notebook = trial.folder / "notebook.ipynb"
+    if notebook.exists():
+        title = f"{trial.info.get('notebook', 'notebook')} · {trial.info['trial_id']}"
+        page = notebook_page(notebook, title=title, back="../index.html")
+        (target / "notebook.html").write_text(portable(page), encoding="utf-8")
+
+
+def _card(gathered: Gathered) -> dict[str, Any]:
+    started = sorted(gathered.all_of("started_at"))
+    return {
+        "name": gathered.name,
+        "headline": findings.headline(gathered.points, failed=len(gathered.failed)),
+        "server": ", ".join(gathered.all_of("server")),
+        "points": len(gathered.points),
+        "machine": ", ".join(gathered.all_of("machine", "cpu_model")) or "machine not stored",
+        "date": started[-1][:10] if started else "date not stored",
+    }
+
+
+def _write_index(reports_dir: Path) -> None:
+    """Cards of all published sweeps, newest first. A damaged card is an error that names its file."""
+    cards = []
+    for path in sorted(reports_dir.glob(f"*/{CARD}")):
+        card = store.read_json(path)
+        if not isinstance(card, dict) or not {"name", "headline", "date"} <= set(card):
+            raise CorruptFile(path, "not a report's card")
+        defaults = {"server": "", "points": 0, "machine": ""}
+        cards.append({**defaults, **card, "href": f"{path.parent.name}/index.html"})
+    cards.sort(key=lambda card: str(card["date"]), reverse=True)
+    page = environment().get_template("index.html.j2").render(**look(), cards=cards)
+    (reports_dir / "index.html").write_text(page, encoding="utf-8")

@@ -1,0 +1,158 @@
+"""Points, trials and facts as the rows of the page's tables. What is not known is a dash with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from yapbench import axes, store
+from yapbench.measures import Point
+from yapbench.report.gather import Gathered
+from yapbench.stats import Estimate
+from yapbench.store import TrialData
+from yapbench.words import interval, rate
+
+DASH: Final = "–"
+
+COLUMNS: Final = (
+    ("latency_p50_ms", "p50, ms"),
+    ("latency_p95_ms", "p95, ms"),
+    ("latency_p99_ms", "p99, ms"),
+    ("rps", "answers/s"),
+    ("goodput_share", "in time, %"),
+    ("queue_ms", "queue, ms"),
+    ("inference_ms", "model, ms"),
+    ("batch_size", "batch"),
+    ("cpu_ms_per_request", "CPU ms/req"),
+    ("rss_peak_mib", "RSS, MiB"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number in the table; `text` is a dash where there is none, and `hint` says why or gives the interval."""
+
+    text: str
+    sort: float | str
+    hint: str
+    faint: bool = False
+
+
+def cell(value: Estimate, *, factor: float = 1.0, digits: int | None = None) -> Cell:
+    if value.value is None:
+        return Cell(DASH, -1.0, value.reason or "not known", faint=True)
+    scaled = value.scaled(factor)
+    number = scaled.value or 0.0
+    text = f"{number:.{digits}f}" if digits is not None else rate(number)
+    if digits is not None and scaled.low is not None and scaled.high is not None:
+        bounds = f"{scaled.low:.{digits}f}–{scaled.high:.{digits}f}"
+    else:
+        bounds = interval(scaled)
+    hint = f"95 % interval {bounds}; n {value.n}" if bounds else f"no interval; n {value.n}"
+    return Cell(text, number, f"{hint}; indicative only" if value.indicative else hint, faint=value.indicative)
+
+
+def percent(value: Estimate) -> Cell:
+    return cell(value, factor=100)
+
+
+def point_row(point: Point, names: Sequence[str]) -> dict[str, Any]:
+    failures = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in point.failures.items())
+    return {
+        "trial_id": point.trial_id,
+        "valid": point.valid,
+        "verdict": str(point.validity.verdict),
+        "reasons": "; ".join(point.validity.reasons) or _lateness(point),
+        "settings": [axes.plain(point.setting.get(name)) for name in names],
+        "level": axes.plain(point.level),
+        "n": point.n,
+        "failed": sum(point.failures.values()),
+        "failures": failures or "every request was answered",
+        "cells": [percent(point[name]) if name == "goodput_share" else cell(point[name]) for name, _ in COLUMNS],
+    }
+
+
+def _lateness(point: Point) -> str:
+    late, lag = point.validity.lateness_p99_ms, point.validity.loop_lag_p99_ms
+    parts = [f"client lateness p99 {late:.2f} ms" if late is not None else "client lateness not known"]
+    parts.append(f"load process lag p99 {lag:.2f} ms" if lag is not None else "load process lag not known")
+    if point.validity.others_percent is None:
+        parts.append("others' CPU use not known")
+    else:
+        parts.append(f"others used {point.validity.others_percent:.0f} % of the cores")
+    return "; ".join(parts)
+
+
+def asked(points: Sequence[Point]) -> int:
+    return sum(point.n for point in points)
+
+
+def failure_row(trial: TrialData) -> dict[str, str]:
+    failure = trial.info.get("failure") or {}
+    asked = trial.info.get("asked") or trial.info.get("settings") or {}
+    return {
+        "trial_id": str(trial.info["trial_id"]),
+        "setting": " · ".join(f"{name} {axes.plain(value)}" for name, value in sorted(asked.items())),
+        "code": str(failure.get("code", "unknown")).replace("_", " "),
+        "message": str(failure.get("message", "no reason was stored")),
+        "log": str(failure.get("log_tail") or ""),
+    }
+
+
+def trial_row(trial: TrialData, gathered: Gathered, notebook: str) -> dict[str, Any]:
+    names = [notebook, store.TRIAL, "summary.json", store.UTTERANCES_FILE, store.MACHINE_FILE]
+    original = {notebook: "notebook.ipynb"}
+    return {
+        "trial_id": trial.info["trial_id"],
+        "setting": axes.label(trial.info.get("settings") or {}, gathered.axes),
+        "status": trial.info["status"],
+        "files": [
+            (f"{trial.folder.name}/{name}", name)
+            for name in names
+            if (trial.folder / original.get(name, name)).exists()
+        ],
+        "reproduce": trial.info.get("reproduce") or "",
+    }
+
+
+def facts(gathered: Gathered) -> list[tuple[str, str]]:
+    """Machine, model, versions and data, one line each; what differs between trials is listed in full."""
+    wanted = (
+        ("Processor", ("machine", "cpu_model")),
+        ("Cores", ("machine", "cores")),
+        ("Memory, bytes", ("machine", "memory_bytes")),
+        ("System", ("machine", "os")),
+        ("Kernel", ("machine", "kernel")),
+        ("Virtualization", ("machine", "virtualization")),
+        ("Model", ("model", "model_id")),
+        ("Model revision", ("model", "revision")),
+        ("Weights sha256", ("model", "sha256")),
+        ("Device", ("obtained", "device")),
+        ("Data type", ("obtained", "dtype")),
+        ("Corpus", ("corpus", "name")),
+        ("Utterances", ("corpus", "utterances")),
+        ("Corpus sha256", ("corpus", "sha256")),
+        ("Server code sha256", ("code_sha256",)),
+        ("Environment sha256", ("environment", "sha256")),
+        ("Commit", ("git", "commit")),
+        ("Server command", ("server_command",)),
+    )
+    facts = [(title, "; ".join(gathered.all_of(*path)) or f"{DASH} not stored") for title, path in wanted]
+    gpus = [axes.plain(gpu.get("name", gpu) if isinstance(gpu, dict) else gpu) for gpu in _gpus(gathered.info)]
+    facts.insert(6, ("GPUs", ", ".join(gpus) or "none"))
+    versions = {
+        **(gathered.info.get("versions") or {}),
+        **((gathered.info.get("environment") or {}).get("packages") or {}),
+    }
+    dirty = {"on": "yes", "off": "no"}
+    changed = [dirty.get(word, word) for word in gathered.all_of("git", "dirty")]
+    facts.append(("Uncommitted changes", " and ".join(changed) or f"{DASH} not stored"))
+    facts.append(("Versions", ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))))
+    started = sorted(gathered.all_of("started_at"))
+    facts.append(("Measured", f"{started[0]} to {started[-1]}" if started else f"{DASH} not stored"))
+    return facts
+
+
+def _gpus(info: dict[str, Any]) -> list[Any]:
+    return list((info.get("machine") or {}).get("gpus") or [])

@@ -1,0 +1,192 @@
+"""One trial from launch to stored result: what a notebook's cells call.
+
+`Run` launches (or attaches to) the server, starts the load process, watches the machine, shows what is going on and
+writes trial.json last. It derives no number: figures and conclusions read the stored rows.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from yapbench import catalog, envs, load, machine, process, provenance, store
+from yapbench.errors import ServerDied, ServerError, UsageError
+from yapbench.live import LiveStatus
+from yapbench.monitor import Monitor
+from yapbench.schema import MACHINE, METHOD_VERSION, SCHEMA_VERSION
+from yapbench.trial import CHECKOUT, Trial
+
+
+class Run:
+    """One trial being run. Use as `with Run(...) as run:` or call start, measure and stop from separate cells."""
+
+    def __init__(self, trial: Trial, folder: Path) -> None:
+        self.trial, self.folder = trial, folder
+        self.server: process.Server | None = None
+        self._obtained: dict[str, Any] = {}
+        self._started = datetime.now(UTC)
+        self._started_s = time.monotonic()
+        self._pinning = machine.pinning()
+
+    @classmethod
+    def from_parameters(cls, server: str, notebook: str, parameters: Mapping[str, Any]) -> Self:
+        """Build from a notebook's flat parameters: extra names in `parameters` that start with `_` are ignored.
+
+        Results go to `out_dir`, or runs/<sweep>/<trial id>. A finished trial there is not overwritten in place: its
+        folder is emptied first, so that no file of two runs is ever mixed.
+        """
+        trial = Trial.from_parameters(server, notebook, parameters)
+        out_dir = parameters.get("out_dir")
+        folder = Path(out_dir) if out_dir else CHECKOUT / "runs" / trial.sweep / trial.trial_id
+        clear(folder)
+        return cls(trial, folder)
+
+    def start(self) -> process.Server:
+        """Launch the server and wait until it is ready. A failure is stored as this trial's result, then raised."""
+        trial = self.trial
+        if trial.url:
+            if trial.settings:
+                raise UsageError(
+                    f"url={trial.url}: the settings {sorted(trial.settings)} of a running server cannot be set"
+                )
+            self.server = process.attach(trial.url)
+        else:
+            settings = dict(trial.settings)
+            if trial.trace:
+                settings["trace_path"] = str(self.folder / "trace.jsonl")
+            try:
+                self.server = process.launch(
+                    trial.server,
+                    settings=settings,
+                    log_path=self.folder / "server.log",
+                    cpus=self._pinning.server_cpus,
+                )
+            except ServerError as failure:
+                self._store(failure=failure)
+                raise
+        self._obtained = self.server.status()
+        return self.server
+
+    def measure(self) -> None:
+        """Run every load level and repeat, then store rows, machine samples and trial.json.
+
+        A server that dies is stored as a failed trial with its last log lines and raised as ServerDied; the rows of
+        what was asked until then, and of what it left unanswered, are kept.
+        """
+        if self.server is None:
+            raise UsageError("measure() before start(): there is no server")
+        plan = load.Plan(
+            client=catalog.lookup(self.trial.server).client,
+            url=self.server.url,
+            corpus=self.trial.corpus,
+            profile=self.trial.profile,
+        )
+        keys = catalog.secrets(catalog.lookup(self.trial.server))
+        with Monitor(self.server) as monitor, LiveStatus(self.folder, monitor=monitor) as live:
+            result = load.run(
+                plan, folder=self.folder, on_progress=live.update, cpus=self._pinning.worker_cpus, secrets=keys
+            )
+        store.write_table(self.folder / "machine.parquet", [*monitor.rows(), *result.machine_rows], MACHINE)
+        if result.failure is not None or not self.server.alive():
+            message = result.failure.message if result.failure else "its process ended during the load"
+            failure = ServerDied(message, log_tail=self.server.log_tail())
+            self._store(failure=failure, points=result.points)
+            raise failure
+        self._obtained = self.server.status()
+        self._store(points=result.points)
+
+    def data(self) -> store.TrialData:
+        """What was stored, as any later reader sees it."""
+        return store.read_trial(self.folder)
+
+    def stop(self) -> None:
+        """Stop the server this run launched and wait until its port is free. Harmless when there is none."""
+        if self.server is not None:
+            self.server.stop()
+            self.server = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _store(self, *, failure: ServerError | None = None, points: list[dict[str, Any]] | None = None) -> None:
+        server = self.server
+        facts = {
+            "obtained": self._obtained,
+            "points": points or [],
+            "server_command": server.command_line if server else "",
+            "server_ready_s": server.ready_s if server else None,
+            "duration_s": round(time.monotonic() - self._started_s, 3),
+            "started_at": self._started.isoformat(timespec="seconds"),
+            "pinning": asdict(self._pinning),
+        }
+        problem = None
+        if failure is not None:
+            problem = {"code": failure.code, "message": failure.message, "log_tail": failure.log_tail}
+        store.write_json(self.folder / "trial.json", describe(self.trial, failure=problem) | facts)
+
+
+def describe(trial: Trial, *, failure: Mapping[str, str] | None) -> dict[str, Any]:
+    """The part of trial.json that does not depend on how far the trial came."""
+    identity = trial.identity()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "method_version": METHOD_VERSION,
+        "trial_id": trial.trial_id,
+        "sweep": trial.sweep,
+        "server": trial.server,
+        "notebook": trial.notebook,
+        "status": "failed" if failure else "done",
+        "failure": failure,
+        "asked": {name: value for name, value in trial.asked.items() if name not in ("out_dir", "sweep")},
+        "settings": identity["settings"],
+        "load": identity["load"],
+        "slo_ms": trial.slo_ms,
+        "corpus": trial.corpus.facts(),
+        "model": identity["model"],
+        "code_sha256": identity["code_sha256"],
+        "environment": envs.fingerprint(trial.server),
+        "machine": machine.fingerprint(),
+        "clock": machine.clock_anchor(),
+        "git": provenance.git_state(CHECKOUT),
+        "versions": provenance.versions(),
+        "reproduce": provenance.reproduce_line(trial.notebook, trial.asked),
+        "obtained": {},
+        "points": [],
+    }
+
+
+def record_failure(trial: Trial, folder: Path, *, code: str, message: str) -> None:
+    """Store a trial that ended without storing itself (its kernel was lost, say): it stays in every denominator."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info = describe(trial, failure={"code": code, "message": message, "log_tail": ""})
+    info["started_at"] = datetime.now(UTC).isoformat(timespec="seconds")
+    store.write_json(folder / "trial.json", info)
+
+
+def clear(folder: Path) -> None:
+    """Empty a trial's folder, but for the notebook that papermill is writing there right now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.name != "notebook.ipynb":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def read_progress(folder: Path) -> dict[str, Any] | None:
+    """What a running trial last said of itself, or None: there is none or it is just being replaced."""
+    try:
+        value = json.loads((folder / LiveStatus.FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,256 @@
+"""Estimates with 95 % intervals: percentiles, means, fractions, areas under a ROC curve, ratios.
+
+Pure and seeded: the same rows give the same bytes. Knows numbers and the blocks they came in (repeat,
+stream); does not know what was measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats as distributions
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int32]
+Weights = NDArray[np.float64]
+
+REPLICATES: Final = 1000
+SEED: Final = 20_240_601
+CONFIDENCE: Final = 0.95
+STREAMS_DRAWN_WHOLE: Final = 5
+"""From so many streams on, whole streams are drawn; below, single utterances: too few blocks to draw from."""
+
+NEEDED: Final = {0.95: 130, 0.99: 662}
+"""Samples below which a percentile of the tail is only indicative (binomial bound on exceedance, 99 %)."""
+
+_Z: Final = float(distributions.norm.ppf(0.5 + CONFIDENCE / 2))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, its 95 % interval and its samples. `value` None: `reason` says why there is none."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    indicative: bool = False
+    """A tail from too few samples: shown grey, kept out of headlines."""
+    reason: str = ""
+
+    @classmethod
+    def missing(cls, reason: str, *, n: int = 0) -> Estimate:
+        """No value, and why."""
+        return cls(None, n=n, reason=reason)
+
+    @property
+    def known(self) -> bool:
+        """There is a value with an interval."""
+        return self.value is not None and self.low is not None and self.high is not None
+
+    def overlaps(self, other: Estimate) -> bool:
+        """The two intervals share a value; True when either is unknown: no difference can be shown."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return True
+        return self.low <= other.high and other.low <= self.high
+
+    def scaled(self, factor: float) -> Estimate:
+        """The same estimate in another unit; `factor` > 0."""
+
+        def times(value: float | None) -> float | None:
+            return None if value is None else value * factor
+
+        bounds = times(self.low), times(self.high)
+        return Estimate(times(self.value), *bounds, self.n, self.indicative, self.reason)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, rounded to six significant digits so that bytes do not hang on the last bit."""
+        raw = asdict(self)
+        return {name: significant(item) if isinstance(item, float) else item for name, item in raw.items()}
+
+
+def significant(value: float, digits: int = 6) -> float:
+    """`value` rounded to so many significant digits."""
+    return float(f"{value:.{digits}g}")
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Bootstrap weights of one point's samples: drawn once, used for every statistic of that point."""
+
+    repeat: Counts
+    """(n,) index of the repeat of each sample, 0.. without gaps."""
+    weights: Weights
+    """(replicates, n) how often each sample was drawn; floats, for fast products. Repeats are never mixed."""
+    widening: float
+    """Student's t against the normal, for few streams."""
+
+    @classmethod
+    def draw(cls, repeat: ArrayLike, stream: ArrayLike, *, replicates: int = REPLICATES, seed: int = SEED) -> Resample:
+        """Within each repeat: draw whole streams, or single utterances where there are under five streams.
+
+        `repeat`, `stream`: (n,) labels. The spread between repeats is added by `estimate`.
+        """
+        rng = np.random.default_rng(seed)
+        repeats = np.unique(np.asarray(repeat), return_inverse=True)[1].astype(np.int32)
+        streams = np.asarray(stream)
+        weights = np.zeros((replicates, len(repeats)))
+        fewest = 0
+        for k in range(int(repeats.max(initial=-1)) + 1):
+            members = np.flatnonzero(repeats == k)
+            names, block = np.unique(streams[members], return_inverse=True)
+            if len(names) < STREAMS_DRAWN_WHOLE:
+                weights[:, members] = _multinomial(rng, len(members), replicates)
+                continue
+            weights[:, members] = _multinomial(rng, len(names), replicates)[:, block]
+            fewest = min(fewest or len(names), len(names))
+        widening = 1.0
+        if fewest:
+            few = math.sqrt(fewest / (fewest - 1))
+            widening = few * float(distributions.t.ppf(0.5 + CONFIDENCE / 2, fewest - 1)) / _Z
+        return cls(repeats, weights, widening)
+
+    def estimate(self, values: ArrayLike, statistic: Callable[[Floats, Weights], Floats]) -> Estimate:
+        """`statistic` of `values` with its interval; `values`: (n,) in the order of `draw`, NaN = absent.
+
+        `statistic(values, weights)`: (n,), (b, n) -> (b,). Half of the noise within repeats is taken off the
+        variance between them before Student's t is applied: all of it gave 91-97 % coverage for 3 repeats,
+        none of it up to 99.6 %; half of it gives 94-98 %.
+        """
+        given = np.asarray(values, dtype=np.float64)
+        present = np.isfinite(given)
+        kept, repeat, weights = given, self.repeat, self.weights
+        if not present.all():
+            kept, repeat, weights = given[present], repeat[present], weights[:, present]
+        if not kept.size:
+            return Estimate.missing("no sample")
+        value = float(statistic(kept, np.ones((1, kept.size)))[0])
+        if kept.size == 1:
+            return Estimate(value, n=1, reason="one sample has no interval")
+        replicas = statistic(kept, weights)
+        low, high = np.quantile(replicas[np.isfinite(replicas)], [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
+        between = self._between(kept, repeat, weights, statistic)
+        return Estimate(
+            value,
+            value - math.hypot(max(0.0, value - low) * self.widening, between),
+            value + math.hypot(max(0.0, high - value) * self.widening, between),
+            int(kept.size),
+        )
+
+    @staticmethod
+    def _between(
+        values: Floats, repeat: Counts, weights: Weights, statistic: Callable[[Floats, Weights], Floats]
+    ) -> float:
+        """Half width that the spread between repeats adds."""
+        groups = [np.flatnonzero(repeat == k) for k in np.unique(repeat)]
+        if len(groups) < 2:
+            return 0.0
+        each = np.array([statistic(values[g], np.ones((1, g.size)))[0] for g in groups])
+        noise = np.mean([np.nanvar(statistic(values[g], weights[:, g])) for g in groups])
+        return spread_half_width(each, float(noise))
+
+
+def _multinomial(rng: np.random.Generator, blocks: int, replicates: int) -> Weights:
+    return rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=replicates).astype(np.float64)
+
+
+def spread_half_width(each: Floats, noise: float) -> float:
+    """Half width of a 95 % interval from the spread of `each` (k,) beyond half of their `noise` variance."""
+    excess = max(0.0, float(np.var(each, ddof=1)) - noise / 2)
+    return float(distributions.t.ppf(0.5 + CONFIDENCE / 2, len(each) - 1)) * math.sqrt(excess / len(each))
+
+
+def quantile(q: float) -> Callable[[Floats, Weights], Floats]:
+    """The weighted q-quantile as a statistic: the smallest value that at least a share q does not exceed."""
+
+    def statistic(values: Floats, weights: Weights) -> Floats:
+        order = np.argsort(values, kind="stable")
+        below = np.cumsum(weights[:, order], axis=1)
+        total = below[:, -1:]
+        index = (below < np.maximum(q * total, 0.5)).sum(axis=1)
+        found: Floats = values[order][np.minimum(index, values.size - 1)]
+        return np.where(total[:, 0] > 0, found, np.nan)
+
+    return statistic
+
+
+def mean(values: Floats, weights: Weights) -> Floats:
+    """The weighted mean as a statistic."""
+    total = weights.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((weights @ values) / total, dtype=np.float64)
+
+
+def percentile(resample: Resample, values: ArrayLike, q: float) -> Estimate:
+    """The q-quantile (0..1) of `values` (n,); a tail from too few samples is marked indicative."""
+    found = resample.estimate(values, quantile(q))
+    few = found.value is not None and found.n < NEEDED.get(q, 0)
+    return Estimate(found.value, found.low, found.high, found.n, few, found.reason)
+
+
+def fraction(hits: int, n: int) -> Estimate:
+    """A share with its Wilson interval; 0 <= hits <= n."""
+    if n == 0:
+        return Estimate.missing("no sample")
+    bounds = distributions.binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(hits / n, float(bounds.low), float(bounds.high), n)
+
+
+def upper_bound_of_none(n: int) -> float:
+    """The 95 % upper bound (Clopper-Pearson, one-sided) of a rate seen 0 times in `n`; 1 for n = 0."""
+    return 1.0 - 0.05 ** (1 / n) if n else 1.0
+
+
+def area_under_curve(positives: Sequence[float], negatives: Sequence[float]) -> Estimate:
+    """Share of (positive, negative) pairs ranked right, ties half; DeLong's interval on the logit scale.
+
+    At exactly 0 or 1 the variance is nil: the bound is then that of `min(m, n)` pairs without an error.
+    """
+    up, down = np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64)
+    if not up.size or not down.size:
+        return Estimate.missing("needs both labels", n=up.size + down.size)
+    won = (up[:, None] > down[None, :]) + 0.5 * (up[:, None] == down[None, :])
+    area, n = float(won.mean()), int(up.size + down.size)
+    edge = (1 - CONFIDENCE) / 2
+    if area in (0.0, 1.0):
+        reach = edge ** (1 / min(up.size, down.size))
+        return Estimate(area, reach if area else 0.0, 1.0 if area else 1 - reach, n)
+    if min(up.size, down.size) < 2:
+        return Estimate(area, n=n, reason="one clip of a label has no interval")
+    variance = won.mean(axis=1).var(ddof=1) / up.size + won.mean(axis=0).var(ddof=1) / down.size
+    half = _Z * math.sqrt(float(variance)) / (area * (1 - area))
+    logit = math.log(area / (1 - area))
+    return Estimate(area, _expit(logit - half), _expit(logit + half), n)
+
+
+def _expit(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def ratio(pairs: Sequence[tuple[Estimate, Estimate]]) -> Estimate:
+    """Geometric mean of b/a over matched pairs (a, b) of positive estimates, with its interval.
+
+    Pairs with an unknown or non-positive bound are left out; n is the number of pairs used.
+    """
+    logs, noise = [], []
+    for a, b in pairs:
+        if not (a.known and b.known) or min(a.low or 0, b.low or 0) <= 0:
+            continue
+        logs.append(math.log((b.value or 1) / (a.value or 1)))
+        noise.append(_log_variance(a) + _log_variance(b))
+    if not logs:
+        return Estimate.missing("no comparable pair")
+    centre = float(np.mean(logs))
+    within = _Z * math.sqrt(float(np.sum(noise))) / len(logs)
+    between = spread_half_width(np.array(logs), float(np.mean(noise))) if len(logs) > 1 else 0.0
+    half = math.hypot(within, between)
+    return Estimate(math.exp(centre), math.exp(centre - half), math.exp(centre + half), len(logs))
+
+
+def _log_variance(item: Estimate) -> float:
+    return float((math.log((item.high or 1) / (item.low or 1)) / (2 * _Z)) ** 2)

@@ -1,0 +1,155 @@
+"""A sweep: a YAML grid over a notebook's parameters, run trial by trial through papermill, resumable by repeating it.
+
+Knows the grid, the order and what is finished; a trial's work is the notebook's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from yapbench import catalog, store
+from yapbench.errors import UsageError
+from yapbench.trial import HARNESS_PARAMETERS, LOAD_PARAMETERS, Trial, notebook_path
+
+KEYS = ("notebook", "server", "parameters", "exclude", "description", "name")
+
+LEVEL_AXIS = "concurrency"
+"""The one client-side axis: its values are measured one after another in a single run of the server."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A checked grid. `axes` restart the server between values; `fixed` holds everything else."""
+
+    name: str
+    description: str
+    notebook: str
+    server: str
+    fixed: Mapping[str, Any]
+    axes: Mapping[str, Sequence[Any]]
+    exclude: Sequence[Mapping[str, Any]] = ()
+
+    @classmethod
+    def load(cls, path: Path) -> Sweep:
+        """Read and check a sweep file. Raises UsageError with file, key and nearest known name before anything runs."""
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UsageError(f"no sweep file {path}") from None
+        except yaml.YAMLError as problem:
+            raise UsageError(f"{path}: not YAML: {problem}") from None
+        try:
+            return cls.from_mapping(raw, name=path.stem)
+        except UsageError as problem:
+            raise UsageError(f"{path}: {problem}") from None
+
+    @classmethod
+    def from_mapping(cls, raw: object, *, name: str) -> Sweep:
+        """Check a parsed sweep file; `name` is used when the file does not name itself."""
+        if not isinstance(raw, dict):
+            raise UsageError("expected keys at the top, such as notebook: and parameters:")
+        for key in raw:
+            if key not in KEYS:
+                raise UsageError.unknown("key", str(key), KEYS)
+        if "notebook" not in raw:
+            raise UsageError("the key 'notebook' is missing")
+        notebook = str(raw["notebook"])
+        notebook_path(notebook)
+        server = str(raw.get("server", notebook.split("_", 1)[-1]))
+        entry = catalog.lookup(server)
+        parameters = raw.get("parameters") or {}
+        known = {*LOAD_PARAMETERS, *HARNESS_PARAMETERS, *catalog.known_parameters(entry)} - {
+            "out_dir",
+            "sweep",
+        }
+        for parameter, value in parameters.items():
+            if parameter not in known:
+                raise UsageError.unknown(f"parameter of {notebook}", str(parameter), known)
+            if isinstance(value, list) and not value:
+                raise UsageError(f"parameter {parameter!r}: an empty list leaves nothing to run")
+        exclude = raw.get("exclude") or []
+        for rule in exclude:
+            for parameter in rule:
+                if parameter not in parameters:
+                    raise UsageError.unknown("parameter in exclude", str(parameter), parameters)
+        axes = {key: value for key, value in parameters.items() if isinstance(value, list) and key != LEVEL_AXIS}
+        fixed = {key: value for key, value in parameters.items() if key not in axes}
+        if isinstance(fixed.get(LEVEL_AXIS), list):
+            fixed[LEVEL_AXIS] = ",".join(str(level) for level in fixed[LEVEL_AXIS])
+        return cls(
+            name=str(raw.get("name", name)),
+            description=str(raw.get("description", "")),
+            notebook=notebook,
+            server=server,
+            fixed=fixed,
+            axes=axes,
+            exclude=exclude,
+        )
+
+    def parameter_sets(self) -> list[dict[str, Any]]:
+        """One set of notebook parameters for each trial, in the file's order, last axis fastest."""
+        sets = []
+        for values in itertools.product(*self.axes.values()):
+            chosen = dict(self.fixed) | dict(zip(self.axes, values, strict=True))
+            if not any(all(chosen[key] == value for key, value in rule.items()) for rule in self.exclude):
+                sets.append(chosen)
+        return sets
+
+    def trials(self) -> list[Trial]:
+        """Every trial of the grid, checked; raises UsageError for a value that the server refuses."""
+        return [
+            Trial.from_parameters(self.server, self.notebook, chosen | {"sweep": self.name})
+            for chosen in self.parameter_sets()
+        ]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a sweep's folder against a second runner; the kernel lets go when the holder dies, however it dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"{folder} is being run by another process; wait for it, or give this sweep a name"
+            ) from None
+        yield
+
+
+def seconds_per_request(folder: Path) -> float | None:
+    """Median wall seconds per request of the finished trials in a sweep's folder; None where there are none."""
+    if not folder.is_dir():
+        return None
+    spent = [
+        trial.info["duration_s"] / len(trial.utterances)
+        for trial in store.read_sweep(folder)
+        if trial.info["status"] == "done" and len(trial.utterances) and trial.info.get("duration_s")
+    ]
+    return statistics.median(spent) if spent else None
+
+
+def planned_requests(trial: Trial) -> int | None:
+    """How many requests a trial will make; None when it is bounded by time."""
+    profile = trial.profile
+    if profile.requests is None:
+        return None
+    return (profile.requests + profile.warmup) * len(profile.levels) * profile.repeats
+
+
+def estimate_s(trial: Trial, *, per_request_s: float) -> float:
+    """Seconds that a trial will take, from its own durations or from `per_request_s` of earlier trials."""
+    requests = planned_requests(trial)
+    if requests is not None:
+        return requests * per_request_s
+    profile = trial.profile
+    return (profile.duration_s or 0.0) * len(profile.levels) * profile.repeats

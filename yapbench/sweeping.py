@@ -1,0 +1,150 @@
+"""The verb `sweep`: list, estimate, run what is not finished, show progress, write the report.
+
+Only says what happens; the grid is sweep.py's, the execution an engine's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from yapbench import runner, store
+from yapbench.engines.local import Done, Job, run_jobs
+from yapbench.errors import ExitCode, NothingRan
+from yapbench.sweep import LEVEL_AXIS, Sweep, estimate_s, locked, planned_requests, seconds_per_request
+from yapbench.trial import CHECKOUT, Trial
+
+FIRST_GUESS_S = 0.05
+"""Seconds a request until a finished trial of the same sweep has told better; said as a guess."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial of the sweep with its parameters, its folder and what stands there already."""
+
+    trial: Trial
+    job: Job
+    finished: bool
+
+
+def plan(sweep: Sweep, *, runs_dir: Path, retry_failed: bool = False) -> list[Planned]:
+    """Every trial of the sweep; a failed one counts as finished (it is a result) unless `retry_failed`."""
+    planned = []
+    for chosen, trial in zip(sweep.parameter_sets(), sweep.trials(), strict=True):
+        folder = runs_dir / sweep.name / trial.trial_id
+        finished = store.finished(folder)
+        if finished and retry_failed:
+            finished = store.read_info(folder)["status"] == "done"
+        job = Job(sweep.notebook, sweep.server, chosen | {"sweep": sweep.name}, folder)
+        planned.append(Planned(trial, job, finished))
+    return planned
+
+
+def describe(planned: Planned, axes: list[str]) -> str:
+    """A trial in a few words: the values on the sweep's axes."""
+    chosen = {name: planned.job.parameters[name] for name in axes}
+    return " ".join(f"{name}={value}" for name, value in chosen.items()) or "(one setting)"
+
+
+def total_estimate_s(planned: list[Planned], *, per_request_s: float) -> float:
+    """Seconds until every unfinished trial is done."""
+    return sum(estimate_s(item.trial, per_request_s=per_request_s) for item in planned if not item.finished)
+
+
+def show(sweep: Sweep, planned: list[Planned], console: Console, *, folder: Path) -> None:
+    """`--dry-run`: the trials, which are finished, and an estimate with where it comes from."""
+    table = Table(title=f"{sweep.name}: {len(planned)} trials", title_justify="left")
+    for column in ("trial", "state", *sweep.axes, LEVEL_AXIS, "requests"):
+        table.add_column(column)
+    for item in planned:
+        levels = ",".join(f"{level:g}" for level in item.trial.profile.levels)
+        values = [str(item.job.parameters[name]) for name in sweep.axes]
+        state = "finished" if item.finished else "to run"
+        table.add_row(item.trial.trial_id, state, *values, levels, str(planned_requests(item.trial) or "by time"))
+    console.print(table)
+    measured = seconds_per_request(folder)
+    seconds = total_estimate_s(planned, per_request_s=measured or FIRST_GUESS_S)
+    source = "from this sweep's finished trials" if measured else f"a guess at {FIRST_GUESS_S * 1000:.0f} ms a request"
+    points = sum(len(item.trial.profile.levels) * item.trial.profile.repeats for item in planned)
+    console.print(f"{points} points; about {_clock(seconds)} to go ({source})")
+
+
+def run(
+    sweep: Sweep, *, runs_dir: Path, jobs: int = 1, retry_failed: bool = False, console: Console | None = None
+) -> ExitCode:
+    """Run what is not finished and write the report; prints the report's path last.
+
+    Raises NothingRan when the grid is empty, UsageError when somebody else is running this sweep.
+    """
+    console = console or Console()
+    folder = runs_dir / sweep.name
+    with locked(folder):
+        planned = plan(sweep, runs_dir=runs_dir, retry_failed=retry_failed)
+        if not planned:
+            raise NothingRan(f"{sweep.name}: exclude leaves no trial")
+        todo = [item for item in planned if not item.finished]
+        console.print(f"{sweep.name}: {len(planned)} trials, {len(planned) - len(todo)} finished already")
+        axes = list(sweep.axes)
+        by_folder = {item.job.folder: item for item in planned}
+        started_s, ended = time.monotonic(), 0
+        with _progress_lines(console, [item.job.folder for item in todo]):
+            for done in run_jobs([item.job for item in todo], workers=jobs):
+                ended += 1
+                left_s = (time.monotonic() - started_s) / ended * (len(todo) - ended)
+                console.print(_ended_line(done, describe(by_folder[done.job.folder], axes), ended, len(todo), left_s))
+    return write_report(folder, console)
+
+
+def write_report(folder: Path, console: Console) -> ExitCode:
+    """Build the page of a sweep's folder, print its path, and say by exit code what was wrong with the trials."""
+    from yapbench import report  # figures need a second of imports; listing a sweep does not
+
+    page = report.build(folder)
+    trials = store.read_sweep(folder)
+    console.print(str(page.relative_to(CHECKOUT) if page.is_relative_to(CHECKOUT) else page), soft_wrap=True)
+    if any(trial.info["status"] == "failed" for trial in trials):
+        return ExitCode.SERVER_FAILED
+    return ExitCode.OK if report.any_valid(trials) else ExitCode.INVALID_RUN
+
+
+def _ended_line(done: Done, words: str, ended: int, total: int, left_s: float) -> str:
+    state = "done" if done.status == "done" else f"FAILED: {done.error.splitlines()[0] if done.error else ''}"
+    left = f", about {_clock(left_s)} left" if ended < total else ""
+    return f"[{ended}/{total}] {words}: {state}{left}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+@contextmanager
+def _progress_lines(console: Console, folders: list[Path]) -> Iterator[None]:
+    """On a terminal, a status line under the log with what the running trial reports; elsewhere nothing."""
+    if not console.is_terminal:
+        yield
+        return
+    stop = threading.Event()
+    with console.status("starting ...") as status:
+        watcher = threading.Thread(target=_watch, args=(folders, status.update, stop), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            watcher.join()
+
+
+def _watch(folders: list[Path], say: Callable[[str], None], stop: threading.Event) -> None:
+    while not stop.wait(0.5):
+        for folder in folders:
+            progress = runner.read_progress(folder)
+            if progress:
+                facts = " ".join(f"{name}={value}" for name, value in progress.items() if value is not None)
+                say(f"{folder.name}: {facts}")

@@ -1,0 +1,118 @@
+"""Whether a point may be believed: was the client on time, and was the machine left alone?
+
+Knows stamps and machine samples; does not look at any latency. An INVALID point is shown grey and never
+averaged in; a DISTURBED one is shown and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from yapbench.counters import Samples
+
+LATENESS_LIMIT_MS: Final = 10.0
+LOOP_LAG_LIMIT_MS: Final = 5.0
+DISTURBANCE_LIMIT_PERCENT: Final = 10.0
+
+
+class Verdict(StrEnum):
+    """What the harness says of its own measurement."""
+
+    VALID = "VALID"
+    DISTURBED = "DISTURBED"
+    INVALID = "INVALID"
+
+
+@dataclass(frozen=True)
+class Validity:
+    """A verdict with the numbers behind it; None: not known."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    lateness_p50_ms: float | None
+    lateness_p99_ms: float | None
+    lateness_max_ms: float | None
+    loop_lag_p99_ms: float | None
+    steal_percent: float | None
+    """Of all cores: time that the host gave to somebody else."""
+    others_percent: float | None
+    """Of all cores: busy time neither the server's nor the load process's. CPU pressure would not tell
+    who made it: on a small machine the server under test does."""
+
+
+def judge(rows: pd.DataFrame, samples: Samples, spans: Sequence[tuple[int, int]], *, cores: int | None) -> Validity:
+    """The validity of the counted utterances `rows`, measured during `spans` of (start_ns, end_ns)."""
+    lateness = _lateness_ms(rows)
+    p50, p99, worst = [float(np.percentile(lateness, q)) if lateness.size else None for q in (50, 99, 100)]
+    lag = _loop_lag_p99_ms(samples, spans)
+    steal = _share_percent(samples, "steal_s", spans, cores)
+    others = _others_percent(samples, spans, cores)
+    invalid, disturbed = [], []
+    if p99 is not None and p99 > LATENESS_LIMIT_MS:
+        invalid.append(f"client late: p99 {p99:.1f} ms > {LATENESS_LIMIT_MS:.0f} ms")
+    if lag is not None and lag > LOOP_LAG_LIMIT_MS:
+        invalid.append(f"load process held up: lag p99 {lag:.1f} ms > {LOOP_LAG_LIMIT_MS:.0f} ms")
+    if steal is not None and steal > DISTURBANCE_LIMIT_PERCENT:
+        disturbed.append(f"{steal:.0f} % of the cores' time stolen by the host")
+    if others is not None and others > DISTURBANCE_LIMIT_PERCENT:
+        disturbed.append(f"others used {others:.0f} % of the cores")
+    verdict = Verdict.INVALID if invalid else Verdict.DISTURBED if disturbed else Verdict.VALID
+    return Validity(verdict, (*invalid, *disturbed), p50, p99, worst, lag, steal, others)
+
+
+def spans_of(info: Mapping[str, Any], level: float, repeat: int | None) -> list[tuple[int, int]]:
+    """(start_ns, end_ns) of a level's repeats; of one repeat when it is given."""
+    return [
+        (int(point["start_ns"]), int(point["end_ns"]))
+        for point in info.get("points") or []
+        if float(point["level"]) == level and repeat in (None, point["repeat"])
+    ]
+
+
+def _lateness_ms(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    stamped = [np.asarray(frames, dtype=np.float64) for frames in rows["lateness_ns"] if len(frames)]
+    return np.concatenate(stamped) / 1e6 if stamped else np.empty(0)
+
+
+def _loop_lag_p99_ms(samples: Samples, spans: Sequence[tuple[int, int]]) -> float | None:
+    """The worst load process's p99 in any span; from its 100 ms maxima where it stored no p99 of its own."""
+    found = []
+    for source in samples.sources("worker"):
+        for start_ns, end_ns in spans:
+            own = samples.within(source, "loop_lag_p99_ns", start_ns=start_ns, end_ns=end_ns)
+            lags = samples.within(source, "loop_lag_ns", start_ns=start_ns, end_ns=end_ns)
+            if own.size:
+                found.append(float(own.max()))
+            elif lags.size:
+                found.append(float(np.percentile(lags, 99)))
+    return max(found) / 1e6 if found else None
+
+
+def _share_percent(samples: Samples, metric: str, spans: Sequence[tuple[int, int]], cores: int | None) -> float | None:
+    gains = [samples.gain("machine", metric, start_ns=a, end_ns=b) for a, b in spans]
+    return _percent(gains, spans, cores)
+
+
+def _others_percent(samples: Samples, spans: Sequence[tuple[int, int]], cores: int | None) -> float | None:
+    gains: list[float | None] = []
+    for start_ns, end_ns in spans:
+        own = ["server", *samples.sources("worker")]
+        used = [samples.gain(name, "cpu_s", start_ns=start_ns, end_ns=end_ns) for name in own]
+        busy = samples.gain("machine", "busy_s", start_ns=start_ns, end_ns=end_ns)
+        known = [value for value in used if value is not None]
+        gains.append(None if busy is None or len(known) < len(used) else max(0.0, busy - sum(known)))
+    return _percent(gains, spans, cores)
+
+
+def _percent(gains: Sequence[float | None], spans: Sequence[tuple[int, int]], cores: int | None) -> float | None:
+    known = [value for value in gains if value is not None]
+    seconds = sum(end - start for start, end in spans) / 1e9
+    if not known or len(known) < len(gains) or not cores or seconds <= 0:
+        return None
+    return 100 * sum(known) / (cores * seconds)
