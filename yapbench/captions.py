@@ -140,7 +140,7 @@ def resources(points: Sequence[Point]) -> str:
     rss = [p["rss_peak_mib"].value for p in points if p["rss_peak_mib"].value is not None]
     if not cpu or not rss:
         return "CPU and memory: no samples of the server's processes"
-    return f"The server used at most {max(cpu) / 100:.1f} cores and {max(rss):.0f} MiB"
+    return f"The server used up to {max(cpu) / 100:.1f} cores over a load level, and {max(rss):.0f} MiB"
 
 
 def numbers(points: Sequence[Point], found: Decisions, slo_ms: float) -> list[Number]:

@@ -19,6 +19,7 @@ from typing import Any, Self
 from yapbench import catalog, envs, load, machine, process, provenance, store
 from yapbench.errors import ServerDied, ServerError, UsageError
 from yapbench.live import LiveStatus
+from yapbench.metronome import Metronome
 from yapbench.monitor import Monitor
 from yapbench.schema import MACHINE, METHOD_VERSION, SCHEMA_VERSION
 from yapbench.trial import CHECKOUT, Trial
@@ -89,11 +90,17 @@ class Run:
             profile=self.trial.profile,
         )
         keys = catalog.secrets(catalog.lookup(self.trial.server))
-        with Monitor(self.server) as monitor, LiveStatus(self.folder, monitor=monitor) as live:
+        with (
+            Metronome() as metronome,
+            Monitor(self.server) as monitor,
+            LiveStatus(self.folder, monitor=monitor) as live,
+        ):
             result = load.run(
                 plan, folder=self.folder, on_progress=live.update, cpus=self._pinning.worker_cpus, secrets=keys
             )
-        store.write_table(self.folder / "machine.parquet", [*monitor.rows(), *result.machine_rows], MACHINE)
+        store.write_table(
+            self.folder / "machine.parquet", [*monitor.rows(), *metronome.rows(), *result.machine_rows], MACHINE
+        )
         if result.failure is not None or not self.server.alive():
             message = result.failure.message if result.failure else "its process ended during the load"
             failure = ServerDied(message, log_tail=self.server.log_tail())

@@ -20,6 +20,10 @@ METHOD_VERSION: Final = 1
 """Rises when the same raw rows would have been produced differently (pacing, warm-up, phases)."""
 
 
+PROBE_NS: Final = 5_000_000
+"""The load process's event loop is probed with a tick this often."""
+
+
 class Phase(StrEnum):
     """When an utterance was sent, within one load level."""
 

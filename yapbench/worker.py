@@ -3,7 +3,8 @@ loop.
 
 Says how far it is as JSON lines on stdout, writes utterances.parquet, worker.parquet and load.json beside
 the plan, and ends when its stdin does: a worker never outlives its owner. Machine rows: `cpu_s` (user +
-system so far), `loop_lag_ns` (the longest in 100 ms) and, at the end of each point, `loop_lag_p99_ns` over
+system so far), `loop_lag_ns` (the longest in 100 ms),
+`loop_late_ns` (each tick over 1 ms late) and, at the end of each point, `loop_lag_p99_ns` over
 its counted time.
 """
 
@@ -35,10 +36,11 @@ from yapbench.errors import ExitCode, YapbenchError
 from yapbench.load import RESULT_FILE, WORKER_FILE, Plan, Point
 from yapbench.loops import Record, Sender, measure
 from yapbench.pacing import Alarm
-from yapbench.schema import MACHINE, SCHEMA_VERSION, UTTERANCES, Outcome, Phase
+from yapbench.schema import MACHINE, PROBE_NS, SCHEMA_VERSION, UTTERANCES, Outcome, Phase
 from yapbench.store import UTTERANCES_FILE, read_json, write_json, write_table
 
-_PROBE_NS: Final = 5_000_000
+_LATE_NS: Final = 1_000_000
+"""A tick later than this is stored by itself, so that a stall of the whole machine can be told from ours."""
 _PROBE_ROW_NS: Final = 100_000_000
 _PROGRESS_S: Final = 0.25
 
@@ -53,7 +55,7 @@ class LoopProbe:
         """Until cancelled."""
         due_ns = time.monotonic_ns()
         while True:
-            due_ns += _PROBE_NS
+            due_ns += PROBE_NS
             await alarm.until(due_ns)
             self._due_ns.append(due_ns)
             self._lag_ns.append(time.monotonic_ns() - due_ns)
@@ -66,6 +68,14 @@ class LoopProbe:
         starts = np.flatnonzero(np.diff(due_ns // _PROBE_ROW_NS, prepend=-1))
         longest_ns = np.maximum.reduceat(lag_ns, starts)
         return [(at, "loop_lag_ns", lag) for at, lag in zip(due_ns[starts].tolist(), longest_ns.tolist(), strict=True)]
+
+    def late(self) -> list[tuple[int, str, float]]:
+        """Every tick that was over 1 ms late, at its due time."""
+        due_ns, lag_ns = np.array(self._due_ns, dtype=np.int64), np.array(self._lag_ns, dtype=np.int64)
+        chosen = lag_ns > _LATE_NS
+        return [
+            (at, "loop_late_ns", lag) for at, lag in zip(due_ns[chosen].tolist(), lag_ns[chosen].tolist(), strict=True)
+        ]
 
     def p99(self, start_ns: int, end_ns: int) -> list[tuple[int, str, float]]:
         """The 99th percentile of the lags due within these times as a sample at their end; [] without a tick."""
@@ -123,7 +133,7 @@ async def _work(plan: Plan, folder: Path) -> ExitCode:
 
     points = _points(sender.records)
     samples = [(at_ns, "cpu_s", value) for at_ns, value in cpu_s]
-    samples += probe.longest()
+    samples += probe.longest() + probe.late()
     for point in points:
         samples += probe.p99(point["start_ns"], point["end_ns"])
     base = {"schema_version": SCHEMA_VERSION, "source": f"worker{plan.worker}"}

@@ -277,7 +277,8 @@ def test_decisions_in_words() -> None:
 def test_resources_in_words() -> None:
     values = {"cpu_percent": Estimate(190.0), "rss_peak_mib": Estimate(312.4)}
     assert (
-        captions.resources([point({}, 1, 1.0, 1.0, values=values)]) == "The server used at most 1.9 cores and 312 MiB"
+        captions.resources([point({}, 1, 1.0, 1.0, values=values)])
+        == "The server used up to 1.9 cores over a load level, and 312 MiB"
     )
     assert captions.resources(sessions()) == "CPU and memory: no samples of the server's processes"
 

@@ -13,6 +13,7 @@ import pytest
 from tests.yapbench import made_up
 from yapbench import axes, counters, measures, store, turns, validity
 from yapbench.measures import Point
+from yapbench.schema import PROBE_NS
 from yapbench.validity import Verdict
 
 
@@ -174,6 +175,20 @@ def test_stolen_time_disturbs(tmp_path: Path) -> None:
     found = only(dataclasses.replace(trial, machine=stolen)).validity
     assert found.steal_percent == pytest.approx(50, abs=1)
     assert found.verdict is Verdict.DISTURBED
+
+
+@pytest.mark.parametrize(("seen_by_the_bare_loop", "verdict"), [(True, Verdict.DISTURBED), (False, Verdict.INVALID)])
+def test_a_standstill_of_the_whole_machine_is_not_the_clients(
+    tmp_path: Path, seen_by_the_bare_loop: bool, verdict: Verdict
+) -> None:
+    trial = made_up.trial(tmp_path / "t", levels=[1], loop_lag_ms=40.0)
+    start_ns = int(trial.info["points"][0]["start_ns"])
+    late = [(start_ns + k * PROBE_NS, "worker0", "loop_late_ns", 400e6 - k * PROBE_NS) for k in range(80)]
+    stall = [(start_ns + 400_000_000, "machine", "stall_ns", 399e6)] if seen_by_the_bare_loop else []
+    columns = ["at_ns", "source", "metric", "value"]
+    machine = pd.concat([trial.machine, pd.DataFrame([*late, *stall], columns=columns).assign(schema_version=1)])
+    found = only(dataclasses.replace(trial, machine=machine)).validity
+    assert found.verdict is verdict
 
 
 def test_without_samples_the_disturbance_is_unknown_not_nil(tmp_path: Path) -> None:

@@ -36,7 +36,10 @@ def heat_map(points: Sequence[Point], *, measure: str = "latency_p50_ms", unit: 
 
     names = names_of.varying([p.setting for p in points])
     columns, rows = _ticks(points, across), _ticks(points, down)
-    count = {"wide": min(3, len(panels)), "phone": 1 if len(columns) > 3 else min(2, len(panels))}
+    count = {
+        "wide": 2 if len(panels) == 4 else min(3, len(panels)),
+        "phone": 1 if len(columns) > 3 else min(2, len(panels)),
+    }
 
     def paint(sheet: Sheet) -> None:
         per_row = count[sheet.size]

@@ -42,8 +42,8 @@ def turn_probabilities(found: Decisions, *, trials: int = 1) -> Figure:
         ax.grid(False, axis="y")
         ax.set_xlabel("probability that the turn is complete")
 
-    wrong = ", ".join(f"{clip.utterance_id} ({clip.probability:.2f})" for clip in found.clips if not clip.right)
-    note = f"One mark a clip. Wrongly decided: {wrong}." if wrong else "One mark a clip."
+    wrong = sum(not clip.right for clip in found.clips)
+    note = "One mark a clip." + (f" Crosses: the {wrong} decided wrongly." if wrong else "")
     return draw("turns", paint, title=title, label=f"{title}. {note}", note=note, heights={"wide": 2.6, "phone": 2.6})
 
 

@@ -66,6 +66,7 @@ def point_row(point: Point, names: Sequence[str]) -> dict[str, Any]:
         "reasons": "; ".join(point.validity.reasons) or _lateness(point),
         "settings": [axes.plain(point.setting.get(name)) for name in names],
         "level": axes.plain(point.level),
+        "words": f"{axes.label(point.setting, names)}, {axes.level_words(point.kind, point.level)}",
         "n": point.n,
         "failed": sum(point.failures.values()),
         "failures": failures or "every request was answered",

@@ -109,12 +109,3 @@ def test_models_that_are_not_served_are_refused(model: str) -> None:
 def test_sessions_default_to_the_cpus_at_hand() -> None:
     assert 1 <= count_sessions(load(Settings)) <= 8
     assert count_sessions(load(Settings, ["--sessions=3"])) == 3
-
-
-def test_the_readme_lists_every_knob_as_it_is() -> None:
-    readme = (Path(__file__).resolve().parents[3] / "servers/smart_turn/README.md").read_text()
-
-    for row in table(Settings):
-        flag = "(environment only)" if row.secret else f"`{row.flag}`"
-        names = " ".join(f"`{name}`" for name in row.env)
-        assert f"| {flag} | {names} | {row.default} | {row.help} |\n" in readme
