@@ -9,8 +9,18 @@ import shutil
 import sys
 
 
-def newer_python_remedy() -> str:
-    """The line that gets a Python >= 3.11 on this distribution."""
+def newer_python_remedy(release: dict, as_root: bool) -> str:  # type: ignore[type-arg]
+    """The line that gets a Python >= 3.11 on this distribution; `release` as /etc/os-release says."""
+    sudo = "" if as_root else "sudo "
+    if (release.get("ID"), release.get("VERSION_ID")) == ("ubuntu", "22.04"):
+        packages = "python3.11 python3.11-venv"
+        return "%sapt-get update && %sapt-get install -y %s && make PYTHON=python3.11 demo" % (sudo, sudo, packages)
+    get = "python3 -m pip install --user uv && python3 -m uv venv --seed --python 3.12 ~/.yapbench-python"
+    return get + " && make PYTHON=~/.yapbench-python/bin/python demo"
+
+
+def os_release() -> dict:  # type: ignore[type-arg]
+    """What the distribution calls itself; {} where it does not say."""
     release = {}
     try:
         with open("/etc/os-release", encoding="utf-8") as lines:
@@ -19,26 +29,24 @@ def newer_python_remedy() -> str:
                 release[key] = value.strip('"')
     except OSError:
         pass
-    name = (release.get("ID", ""), release.get("VERSION_ID", ""))
-    if name == ("ubuntu", "22.04"):
-        return "sudo apt-get install -y python3.11 python3.11-venv && make PYTHON=python3.11 demo"
-    if release.get("ID") in ("debian", "ubuntu"):
-        return "conda create -y -n py312 python=3.12 && make PYTHON=$(conda run -n py312 which python) demo"
-    return "install Python 3.11 or newer and run: make PYTHON=/path/to/python3.12 demo"
+    return release
 
 
 def problems(checkout: str, need_gb: float) -> list:  # type: ignore[type-arg]
     """One line for each thing that is missing, with its remedy."""
     found = []
     version = "%d.%d" % sys.version_info[:2]
+    as_root = os.geteuid() == 0
     if sys.version_info < (3, 11):
-        found.append("Python %s is too old, 3.11 is needed. Run: %s" % (version, newer_python_remedy()))
+        remedy = newer_python_remedy(os_release(), as_root)
+        found.append("Python %s is too old, 3.11 is needed. Run: %s" % (version, remedy))
         return found
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError:
-        found.append("Python's venv module is missing. Run: sudo apt-get install -y python%s-venv" % version)
+        sudo = "" if as_root else "sudo "
+        found.append("Python's venv module is missing. Run: %sapt-get install -y python%s-venv" % (sudo, version))
     if not os.access(checkout, os.W_OK):
         found.append("%s is not writable. Run: sudo chown -R $(id -u) %s" % (checkout, checkout))
     free_gb = shutil.disk_usage(checkout).free / 1e9

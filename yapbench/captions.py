@@ -12,7 +12,7 @@ from yapbench import axes, effects
 from yapbench.effects import of_level
 from yapbench.measures import Point
 from yapbench.turns import Decisions
-from yapbench.words import at, capital, interval, ms, number, rate
+from yapbench.words import at, capital, interval, ms, number, rate, value_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,12 @@ def throughput(points: Sequence[Point]) -> str:
         return f"{rate(best['rps'].value or 0)} requests/s at {at(kept, levels[0])}"
     grown = of_level(points, levels[0], levels[-1], "rps")
     if grown is None or not grown.shown:
-        return f"No gain in throughput was shown from {at(kept, levels[0])} to {at(kept, levels[-1])}"
+        narrower = _growth_with_one_value(points, levels[0], levels[-1])
+        if narrower is None:
+            return f"No gain in throughput was shown from {at(kept, levels[0])} to {at(kept, levels[-1])}"
+        which, same = narrower
+        text = throughput(same)
+        return f"With {which}, {text[0].lower()}{text[1:]}"
     ratio = grown.ratio.value or 1
     text = f"Throughput at {at(kept, levels[-1])} is {ratio:.1f}x that at {at(kept, levels[0])}"
     for level in levels[1:-1]:
@@ -68,6 +73,19 @@ def throughput(points: Sequence[Point]) -> str:
         if later is not None and not later.shown:
             return f"{text}; no gain was shown beyond {at(kept, level)}"
     return text
+
+
+def _growth_with_one_value(points: Sequence[Point], low: float, high: float) -> tuple[str, list[Point]] | None:
+    """The value of a varying setting with which throughput grows most clearly, and its points."""
+    found = []
+    for name in axes.varying([p.setting for p in points]):
+        for value in axes.values((p.setting for p in points), name):
+            same = [p for p in points if axes.plain(p.setting.get(name)) == axes.plain(value)]
+            grown = of_level(same, low, high, "rps")
+            if grown is not None and grown.shown:
+                found.append((grown.strength, value_of(name, value), same))
+    best = max(found, key=lambda each: each[0], default=None)
+    return None if best is None else best[1:]
 
 
 def best_setting(points: Sequence[Point], measure: str = "latency_p50_ms") -> str:

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,6 +23,7 @@ from yapbench.errors import UsageError
 Label = Literal["complete", "cut"]
 
 MANIFEST: Final = "manifest.jsonl"
+ABOUT: Final = "corpus.json"
 DEFAULT: Final = Path(__file__).resolve().parent.parent / "samples" / "audio"
 
 _LABELS: Final[dict[object, Label]] = {"complete": "complete", "cut": "cut", 1: "complete", 0: "cut"}
@@ -75,6 +76,8 @@ class Corpus:
     name: str
     utterances: tuple[Utterance, ...]
     sha256: str
+    note: str = ""
+    """What a reader of results must know of this audio; not part of the hash."""
 
     @property
     def audio_s(self) -> float:
@@ -89,7 +92,7 @@ class Corpus:
 
     def facts(self) -> dict[str, object]:
         """What a trial records about its corpus."""
-        facts = {"name": self.name, "sha256": self.sha256}
+        facts = {"name": self.name, "sha256": self.sha256, "note": self.note}
         return {**facts, "utterances": len(self), "audio_s": round(self.audio_s, 3)}
 
     @classmethod
@@ -151,7 +154,21 @@ class Corpus:
             kinds = sorted({str(entry.get("kind")) for _, entry in lines})
             found = f"kinds: {', '.join(kinds)}" if kinds else "the manifest is empty"
             raise UsageError(f"{manifest}: no utterance with {asked or 'these limits'}; {found}")
-        return cls.of(manifest.parent.name, chosen)
+        about = _about(manifest.parent / ABOUT)
+        return replace(cls.of(about.get("name", manifest.parent.name), chosen), note=about.get("note", ""))
+
+
+def _about(path: Path) -> dict[str, str]:
+    """The corpus's own name and note from a corpus.json beside the manifest; {} where there is none."""
+    if not path.exists():
+        return {}
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(about, dict) or not all(isinstance(about.get(key, ""), str) for key in ("name", "note")):
+        raise UsageError(f"{path}: expected an object with texts for name and note")
+    return about
 
 
 def _lines(manifest: Path) -> list[tuple[int, dict[str, Any]]]:

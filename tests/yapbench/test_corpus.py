@@ -119,7 +119,7 @@ def test_the_hash_covers_audio_and_words_but_not_the_place(tmp_path: Path) -> No
     soundfile.write(tmp_path / "a" / "1.wav", np.full(24_000, 0.9, dtype=np.float32), 24_000)
     changed = Corpus.load(tmp_path / "a")
     assert len({one.sha256, other.sha256, changed.sha256, Corpus.load(tmp_path / "a", limit=1).sha256}) == 4
-    assert one.facts() == {"name": "a", "sha256": one.sha256, "utterances": 2, "audio_s": 2.0}
+    assert one.facts() == {"name": "a", "sha256": one.sha256, "note": "", "utterances": 2, "audio_s": 2.0}
 
 
 def test_the_samples_of_this_repository_load() -> None:

@@ -213,6 +213,12 @@ def test_throughput_says_from_where_on_nothing_is_gained() -> None:
     )
 
 
+def test_throughput_that_grows_with_one_value_only_says_with_which() -> None:
+    flat = [point({"sessions": 1}, level, 30.0, 30.0) for level in (1, 8)]
+    grown = [point({"sessions": 2}, level, rps, 30.0) for level, rps in ((1, 30.0), (8, 60.0))]
+    assert captions.throughput([*flat, *grown]) == "With two sessions, throughput at 8 clients is 2.0x that at 1 client"
+
+
 def test_throughput_that_does_not_grow() -> None:
     points = [point({"sessions": 1}, level, 30.0, 30.0) for level in (1, 8)]
     assert captions.throughput(points) == "No gain in throughput was shown from 1 client to 8 clients"

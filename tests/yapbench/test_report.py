@@ -13,6 +13,7 @@ import pytest
 from tests.yapbench import made_up
 from yapbench import report, store
 from yapbench.errors import CorruptFile, NothingRan, UsageError
+from yapbench.report.gather import gather
 from yapbench.report.publish import portable
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -113,6 +114,12 @@ def test_a_summary_is_written_once_and_left_alone(sweep: Path, page: str) -> Non
 def test_every_point_is_in_the_table(page: str) -> None:
     body = page[page.index('<table class="sortable">') :]
     assert len(re.findall(r"<tr( class=\"invalid\")?>", body[body.index("<tbody>") : body.index("</tbody>")])) == 24
+
+
+def test_the_table_lists_settings_as_a_person_would(sweep: Path) -> None:
+    done = gather(sweep).done
+    listed = [(t.info["settings"]["batch_buckets"], t.info["settings"]["sessions"]) for t in done]
+    assert listed == sorted(listed, key=lambda pair: (len(pair[0]), pair))
 
 
 def test_a_failed_setting_is_shown_with_its_reason_and_escaped_log(page: str) -> None:

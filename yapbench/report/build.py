@@ -81,6 +81,7 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
         figures=_figures(gathered),
         turns=plots.turn_probabilities(gathered.decisions, trials=len(gathered.done)),
         decisions=gathered.decisions,
+        corpus_note=(info.get("corpus") or {}).get("note", ""),
         accuracy=percent(gathered.decisions.accuracy),
         auc=cell(gathered.decisions.auc, digits=3),
         axes=[axes.title(name) for name in gathered.axes],

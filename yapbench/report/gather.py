@@ -79,8 +79,8 @@ def gather(folder: Path) -> Gathered:
     if not trials and not corrupt and not unfinished:
         raise NothingRan(f"{folder}: no trial was run here")
     trials.sort(key=lambda trial: str(trial.info["trial_id"]))
-    done = [trial for trial in trials if trial.info["status"] == "done"]
-    done.sort(key=lambda trial: _rank(trial, done))
+    ended = [trial for trial in trials if trial.info["status"] == "done"]
+    done = sorted(ended, key=lambda trial: _rank(trial, ended))
     points = [point for trial in done for point in measures.points(trial)]
     failed = [trial for trial in trials if trial.info["status"] == "failed"]
     return Gathered(folder.name, folder, done, failed, unfinished, corrupt, points, turns.decide(done))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from servers.common.interfaces import Audio
 from servers.smart_turn import model_v3, weights
 from servers.smart_turn.features import MAX_SECS, N_FRAMES, N_MELS, SAMPLE_RATE_HZ, Features, LogMel
 from servers.smart_turn.model_v3 import SmartTurnV3
+from tests import real_speech
 
 CLIPS = 200
 TOLERANCE = 1e-7
-SAMPLES = Path(__file__).resolve().parents[3] / "samples" / "audio"
+SPOKEN = sorted((Path(__file__).resolve().parents[3] / "samples" / "audio" / "turns").glob("*.flac"))[::3]
 pytestmark = pytest.mark.slow
 
 
@@ -39,11 +39,10 @@ def synthesise(seed: int, seconds: float) -> Audio:
     return samples
 
 
-def recorded() -> list[Audio]:
-    """Real clips: the samples, and the folder that YAPBENCH_SPEECH names; 20 s of each, at 16 kHz."""
-    folders = [SAMPLES, *(Path(name) for name in [os.environ.get("YAPBENCH_SPEECH")] if name)]
+def recorded(paths: Sequence[Path]) -> list[Audio]:
+    """The first 20 s of each file, mono, at 16 kHz."""
     clips = []
-    for path in sorted(path for folder in folders if folder.is_dir() for path in folder.rglob("*.flac"))[:60]:
+    for path in paths:
         samples, rate_hz = soundfile.read(path, dtype="float32", frames=20 * 48_000)
         mono = samples if samples.ndim == 1 else samples[:, 0]
         clips.append(soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)[: 20 * SAMPLE_RATE_HZ].astype(np.float32))
@@ -53,15 +52,20 @@ def recorded() -> list[Audio]:
 @pytest.fixture(scope="module")
 def clips() -> list[Audio]:
     lengths_s = np.random.default_rng(11).permutation(np.geomspace(0.2, 20, CLIPS))
-    return [synthesise(seed, float(length_s)) for seed, length_s in enumerate(lengths_s)] + recorded()
+    return [synthesise(seed, float(length_s)) for seed, length_s in enumerate(lengths_s)] + recorded(SPOKEN)
 
 
-@pytest.fixture(scope="module")
-def reference(clips: list[Audio]) -> list[float]:
+def of_pipecat(clips: Sequence[Audio]) -> list[float]:
+    """What Pipecat's own analyzer says of each clip."""
     from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 
     analyzer: Any = LocalSmartTurnAnalyzerV3(sample_rate=SAMPLE_RATE_HZ, cpu_count=1)
     return [float(analyzer._predict_endpoint(clip)["probability"]) for clip in clips]
+
+
+@pytest.fixture(scope="module")
+def reference(clips: list[Audio]) -> list[float]:
+    return of_pipecat(clips)
 
 
 def predict_in_batches(detector: SmartTurnV3, clips: Sequence[Audio], sizes: Sequence[int]) -> list[float]:
@@ -91,6 +95,12 @@ def test_any_batch_gives_the_reference_s_probabilities(
     assert max(reference) > 0.9
 
     assert worst(predict_in_batches(detector, clips, [6, 1, 4, 2, 3]), reference) <= TOLERANCE
+
+
+def test_real_speech_gets_the_reference_s_probabilities(detector: SmartTurnV3) -> None:
+    clips = recorded(real_speech.clips()[:60])
+
+    assert worst(predict_in_batches(detector, clips, [5, 2]), of_pipecat(clips)) <= TOLERANCE
 
 
 def test_the_neighbours_in_a_batch_do_not_matter(
