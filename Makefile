@@ -38,7 +38,7 @@ bench: setup-test ## the benchmarks whose numbers stand in docs/decisions
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 lab: setup-lab ## JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; $(BIN)/jupyter lab $$root --notebook-dir=notebooks $(ARGS)
 
 lint: setup-test ## ruff and mypy; FIX=1 repairs what can be repaired
 	@FIX=$(FIX) scripts/lint.sh

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 
 from yapbench.errors import ExitCode, YapbenchError
 from yapbench.trial import CHECKOUT
@@ -84,7 +84,7 @@ def sweep(file: Path, *, dry_run: bool = False, jobs: int = 1, retry_failed: boo
 
     grid = Sweep.load(file)
     if dry_run:
-        sweeping.show(grid, sweeping.plan(grid, runs_dir=runs), Console(), folder=runs / grid.name)
+        sweeping.show(grid, sweeping.plan(grid, runs_dir=runs), sweeping.new_console(), folder=runs / grid.name)
         return ExitCode.OK
     return sweeping.run(grid, runs_dir=runs, jobs=jobs, retry_failed=retry_failed)
 
@@ -106,7 +106,7 @@ def report(folder: Path, *, publish: Path | None = None) -> int:
     if publish is not None:
         print(module.publish(folder, publish))
         return ExitCode.OK
-    return sweeping.write_report(folder, Console())
+    return sweeping.write_report(folder, sweeping.new_console())
 
 
 def main() -> None:
@@ -118,6 +118,9 @@ def main() -> None:
     except YapbenchError as problem:
         print(f"yapbench: {problem}", file=sys.stderr)
         sys.exit(problem.exit_code)
+    except BrokenPipeError:  # the reader of our output has seen enough (| head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit stays quiet
+        sys.exit(ExitCode.OK)
     except KeyboardInterrupt:
         print("yapbench: stopped; the same command goes on where it was", file=sys.stderr)
         sys.exit(130)

@@ -46,8 +46,8 @@ def words(name: str, value: object) -> str:
 
 
 def label(setting: Mapping[str, Any], names: Iterable[str]) -> str:
-    """The values of `names` in one line; "default settings" when nothing varies."""
-    return " · ".join(words(name, setting.get(name)) for name in names) or "default settings"
+    """The values of `names` in one line; "this setting" when nothing varies."""
+    return " · ".join(words(name, setting.get(name)) for name in names) or "this setting"
 
 
 def plain(value: object) -> str:

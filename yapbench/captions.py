@@ -134,7 +134,8 @@ def queueing(points: Sequence[Point]) -> str:
         return "Queue wait: the server's answers do not say"
     ratios = sorted(queue / model for queue, model in known)
     if ratios[-1] < 1:
-        return f"At {level} requests wait less than they compute in every setting"
+        everywhere = " in every setting" if len(known) > 1 else ""
+        return f"At {level} requests wait less than they compute{everywhere}"
     most = f"{'up to ' if ratios[0] != ratios[-1] else ''}{ratios[-1]:.1f} times"
     return f"At {level} a request waits {most} as long as it computes"
 

@@ -40,12 +40,12 @@ class LiveStatus:
             self._handle.update(Markup(self._rows(progress)))
 
     def _rows(self, progress: Mapping[str, Any]) -> str:
-        facts = {name: value for name, value in progress.items() if value is not None}
+        facts = said(progress)
         if self._monitor is not None:
-            facts |= {f"server {name}": value for name, value in self._monitor.now().items()}
+            facts |= {f"server: {name}": value for name, value in server_facts(self._monitor.now()).items()}
         cells = "".join(
-            f"<tr><th style='text-align:left;padding-right:1.5em'>{html.escape(str(name))}</th>"
-            f"<td style='text-align:right'>{_readable(value)}</td></tr>"
+            f"<tr><th style='text-align:left;padding-right:1.5em'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
             for name, value in facts.items()
         )
         done, total = int(progress.get("done") or 0), max(1, int(progress.get("total") or 1))
@@ -62,8 +62,29 @@ class LiveStatus:
         self._path.unlink(missing_ok=True)
 
 
-def _readable(value: object) -> str:
-    return html.escape(f"{value:,.1f}" if isinstance(value, float) else str(value))
+def said(progress: Mapping[str, Any]) -> dict[str, str]:
+    """A progress message of the load process in words."""
+    points, done, total = progress.get("points"), progress.get("done") or 0, progress.get("total")
+    point = min(int(progress.get("points_done") or 0) + 1, int(points or 1))
+    facts = {
+        "load": f"{progress.get('level', 0):g}, {progress.get('phase', '')} (point {point} of {points or '?'})",
+        "requests": f"{done} of {total}" if total else f"{done}",
+        "failed": str(progress.get("failed") or 0),
+    }
+    if progress.get("p50_ms") is not None:
+        facts["p50 so far"] = f"{progress['p50_ms']:.1f} ms"
+    return facts
+
+
+def server_facts(now: Mapping[str, float]) -> dict[str, str]:
+    """A monitor's snapshot in words."""
+    shown = {
+        "cpu_percent": ("CPU", "%"),
+        "rss_mib": ("memory", "MiB"),
+        "vram_mib": ("GPU memory", "MiB"),
+        "queue_depth": ("queue", "waiting"),
+    }
+    return {name: f"{now[key]:,.0f} {unit}" for key, (name, unit) in shown.items() if key in now}
 
 
 def _display_handle() -> Any:

@@ -5,6 +5,7 @@ Only says what happens; the grid is sweep.py's, the execution an engine's.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,17 +13,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from yapbench import runner, store
 from yapbench.engines.local import Done, Job, run_jobs
 from yapbench.errors import ExitCode, NothingRan
+from yapbench.live import said
 from yapbench.sweep import LEVEL_AXIS, Sweep, estimate_s, locked, planned_requests, seconds_per_request
 from yapbench.trial import CHECKOUT, Trial
 
 FIRST_GUESS_S = 0.05
 """Seconds a request until a finished trial of the same sweep has told better; said as a guess."""
+
+
+def new_console() -> Console:
+    """As wide as the terminal; in a log or a pipe wide enough that no trial id is cut."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
 
 
 @dataclass(frozen=True)
@@ -60,9 +68,9 @@ def total_estimate_s(planned: list[Planned], *, per_request_s: float) -> float:
 
 def show(sweep: Sweep, planned: list[Planned], console: Console, *, folder: Path) -> None:
     """`--dry-run`: the trials, which are finished, and an estimate with where it comes from."""
-    table = Table(title=f"{sweep.name}: {len(planned)} trials", title_justify="left")
+    table = Table(title=f"{sweep.name}: {len(planned)} trials", title_justify="left", box=SIMPLE_HEAD)
     for column in ("trial", "state", *sweep.axes, LEVEL_AXIS, "requests"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for item in planned:
         levels = ",".join(f"{level:g}" for level in item.trial.profile.levels)
         values = [str(item.job.parameters[name]) for name in sweep.axes]
@@ -83,7 +91,7 @@ def run(
 
     Raises NothingRan when the grid is empty, UsageError when somebody else is running this sweep.
     """
-    console = console or Console()
+    console = console or new_console()
     folder = runs_dir / sweep.name
     with locked(folder):
         planned = plan(sweep, runs_dir=runs_dir, retry_failed=retry_failed)
@@ -146,5 +154,4 @@ def _watch(folders: list[Path], say: Callable[[str], None], stop: threading.Even
         for folder in folders:
             progress = runner.read_progress(folder)
             if progress:
-                facts = " ".join(f"{name}={value}" for name, value in progress.items() if value is not None)
-                say(f"{folder.name}: {facts}")
+                say(f"{folder.name}: " + ", ".join(f"{name} {value}" for name, value in said(progress).items()))
