@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from samples.errors import EngineMissing, SynthesisError
 from samples.espeak_child import NO_LIBRARY
-from samples.speech import Word
+from samples.word import Word
 
 OWN_RATE_WPM: Final = 160
 """Words per minute at rate 1: a little below espeak-ng's default, which is hasty."""

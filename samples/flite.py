@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samples.errors import EngineMissing, SynthesisError
-from samples.speech import Word
+from samples.word import Word
 
 MEAN_F0_HZ: Final = {"slt": 172.0, "rms": 98.0, "awb": 132.0, "kal16": 95.0}
 """The speakers' own mean pitch, as stored in their voices."""

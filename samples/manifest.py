@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from samples.errors import BadRow
 from samples.pool import Split
-from samples.speech import Word
+from samples.word import Word
 
 SCHEMA: Final = 1
 

@@ -5,28 +5,19 @@ Knows neither the pool nor files; flite.py and espeak.py know the engines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from samples.sound import Samples
 from samples.voices import Voice
+from samples.word import Word
 
 VARIATION: Final = 0.04
 """How far a seed other than 0 moves pitch and rate, as a share of the voice's own."""
 
 WORD_ERROR_S: Final = {"slt": 0.03, "rms": 0.03, "awb": 0.03, "kal16": 0.04, "fr": 0.05, "fr+f2": 0.1, "fr+m3": 0.05}
 """By speaker: nine of ten word boundaries are nearer to the sound than this (measured, see samples/README.md)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One blank-separated word without its punctuation, in seconds from the first sample."""
-
-    word: str
-    start_s: float
-    end_s: float
 
 
 def speak(text: str, voice: Voice, *, seed: int = 0) -> tuple[Samples, int, tuple[Word, ...]]:

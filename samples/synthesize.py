@@ -21,9 +21,10 @@ from samples.manifest import Clip, Kind, Label
 from samples.plan import Planned
 from samples.pool import Length, Paragraph, Sentence, Split, paragraphs, sentences
 from samples.sound import babble, levelled, mixed, with_faint_noise
-from samples.speech import WORD_ERROR_S, Word, speak
+from samples.speech import WORD_ERROR_S, speak
 from samples.turns import Turn, complete, cut
 from samples.voices import Voice
+from samples.word import Word
 
 LICENCE: Final = "CC0-1.0"
 GAP_S: Final = 0.4

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from samples.sound import Samples, ended, speech_end_s
-from samples.speech import Word
+from samples.word import Word
 
 LEAD_S: Final = 0.1
 """Silence kept before the first word."""

@@ -85,3 +85,10 @@ def test_no_tracked_file_is_over_ten_megabytes() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     paths = [ROOT / name for name in listed.stdout.split("\0") if name]
     assert [p for p in paths if p.is_file() and p.stat().st_size > 10_000_000] == []
+
+
+def test_the_conda_doorway_holds_no_package_of_its_own() -> None:
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"^ +- (?!pip:)(.+)$", text, flags=re.MULTILINE)
+    assert listed[0] == "python>=3.11"
+    assert all(line in ("python>=3.11", "pip") or line.startswith(("-e .[", "--constraint ")) for line in listed)

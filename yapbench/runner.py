@@ -182,11 +182,15 @@ def record_failure(trial: Trial, folder: Path, *, code: str, message: str) -> No
     store.write_json(folder / "trial.json", info)
 
 
-def clear(folder: Path) -> None:
-    """Empty a trial's folder, but for the notebook that papermill is writing there right now."""
+KERNEL = ".kernel"
+"""How the names of a running kernel's sockets begin."""
+
+
+def clear(folder: Path, *, keep: tuple[str, ...] = ("notebook.ipynb", KERNEL)) -> None:
+    """Empty a trial's folder. A notebook that runs in it keeps itself and its kernel's sockets, by their beginnings."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
-        if path.name != "notebook.ipynb":
+        if not path.name.startswith(keep):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

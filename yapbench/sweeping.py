@@ -46,7 +46,7 @@ def plan(sweep: Sweep, *, runs_dir: Path, retry_failed: bool = False) -> list[Pl
     """Every trial of the sweep; a failed one counts as finished (it is a result) unless `retry_failed`."""
     planned = []
     for chosen, trial in zip(sweep.parameter_sets(), sweep.trials(), strict=True):
-        folder = runs_dir / sweep.name / trial.trial_id
+        folder = runs_dir.resolve() / sweep.name / trial.trial_id
         finished = store.finished(folder)
         if finished and retry_failed:
             finished = store.read_info(folder)["status"] == "done"
@@ -92,7 +92,7 @@ def run(
     Raises NothingRan when the grid is empty, UsageError when somebody else is running this sweep.
     """
     console = console or new_console()
-    folder = runs_dir / sweep.name
+    folder = runs_dir.resolve() / sweep.name
     with locked(folder):
         planned = plan(sweep, runs_dir=runs_dir, retry_failed=retry_failed)
         if not planned:

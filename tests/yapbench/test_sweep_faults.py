@@ -64,6 +64,7 @@ def test_a_killed_sweep_resumes_and_keeps_finished_trials_byte_for_byte(tmp_path
     assert len(finished(tmp_path)) == 2
     after = contents(first)
     assert {name: after[name] for name in before} == before
+    assert not list((tmp_path / "runs").rglob(".kernel*"))
     stamps = {path.name: path.stat().st_mtime_ns for path in first.iterdir()}
     assert start(tmp_path).wait(timeout=60) == 0
     assert contents(first) == after and stamps.keys() == {path.name for path in first.iterdir()}

@@ -10,9 +10,11 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,7 @@ def run_job(job: Job) -> Done:
     """Execute the notebook until it has stored a result, at most ATTEMPTS times."""
     message = ""
     for _ in range(ATTEMPTS):
-        runner.clear(job.folder)
+        runner.clear(job.folder, keep=())
         message = execute(job)
         if store.finished(job.folder):
             info = store.read_info(job.folder)
@@ -92,22 +94,34 @@ def execute(job: Job) -> str:
     job.folder.mkdir(parents=True, exist_ok=True)
     _use_this_environment()
     try:
-        papermill.execute_notebook(
-            str(notebook_path(job.notebook)),
-            str(job.folder / "notebook.ipynb"),
-            parameters=job.parameters | {"out_dir": str(job.folder)},
-            kernel_name="python3",
-            progress_bar=False,
-            cwd=str(CHECKOUT),
-            execution_timeout=CELL_TIMEOUT_S,
-            # Unix sockets instead of TCP: no port race between kernels (papermill #511), and no ports to leave behind.
-            config=Config({"KernelManager": {"transport": "ipc"}}),
-        )
+        with _sockets(job.folder) as prefix:
+            papermill.execute_notebook(
+                str(notebook_path(job.notebook)),
+                str(job.folder / "notebook.ipynb"),
+                parameters=job.parameters | {"out_dir": str(job.folder)},
+                kernel_name="python3",
+                progress_bar=False,
+                cwd=str(CHECKOUT),
+                execution_timeout=CELL_TIMEOUT_S,
+                # Unix sockets instead of TCP: no port race between kernels (papermill #511), no ports left behind.
+                config=Config({"KernelManager": {"transport": "ipc", "ip": str(prefix)}}),
+            )
     except PapermillExecutionError as failure:
         return f"{failure.ename}: {failure.evalue}"
     except (CellTimeoutError, DeadKernelError, RuntimeError, OSError) as failure:
         return f"{type(failure).__name__}: {failure}"
     return ""
+
+
+@contextmanager
+def _sockets(folder: Path) -> Iterator[Path]:
+    """Where the kernel's sockets lie (this with -1, -2 ...): with the trial, so that a killed one's are cleared too."""
+    here = folder / runner.KERNEL
+    if len(str(here)) < 95:  # a socket's path may have about 107 bytes
+        yield here
+    else:
+        with tempfile.TemporaryDirectory(prefix="yapbench-") as elsewhere:
+            yield Path(elsewhere) / "kernel"
 
 
 def _use_this_environment() -> None:
