@@ -23,6 +23,8 @@ from yapbench.schema import MACHINE, SCHEMA_VERSION, UTTERANCES
 TRIAL: Final = "trial.json"
 UTTERANCES_FILE: Final = "utterances.parquet"
 MACHINE_FILE: Final = "machine.parquet"
+GRID: Final = "sweep.yaml"
+"""The grid as it was run, beside the trials that came from one."""
 
 READABLE: Final = (SCHEMA_VERSION,)
 """Schema versions that have a reader. An older one gets an entry here and a golden file in the tests."""
@@ -68,6 +70,11 @@ def write_json(path: Path, value: object) -> None:
     """Write `value` as JSON with sorted keys: the same value gives the same bytes. NaN raises ValueError."""
     text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     _replace(path, f"{text}\n".encode())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` in UTF-8; the file appears complete or not at all."""
+    _replace(path, text.encode())
 
 
 def read_json(path: Path) -> Any:

@@ -10,7 +10,7 @@ import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +37,21 @@ class Sweep:
     fixed: Mapping[str, Any]
     axes: Mapping[str, Sequence[Any]]
     exclude: Sequence[Mapping[str, Any]] = ()
+    text: str = ""
+    """The file as it was read; empty for a grid that was not one."""
 
     @classmethod
     def load(cls, path: Path) -> Sweep:
         """Read and check a sweep file. Raises UsageError with file, key and nearest known name before anything runs."""
         try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            raw = yaml.safe_load(text)
         except FileNotFoundError:
             raise UsageError(f"no sweep file {path}") from None
         except yaml.YAMLError as problem:
             raise UsageError(f"{path}: not YAML: {problem}") from None
         try:
-            return cls.from_mapping(raw, name=path.stem)
+            return replace(cls.from_mapping(raw, name=path.stem), text=text)
         except UsageError as problem:
             raise UsageError(f"{path}: {problem}") from None
 

@@ -97,6 +97,8 @@ def run(
         planned = plan(sweep, runs_dir=runs_dir, retry_failed=retry_failed)
         if not planned:
             raise NothingRan(f"{sweep.name}: exclude leaves no trial")
+        if sweep.text:
+            store.write_text(folder / store.GRID, sweep.text)
         todo = [item for item in planned if not item.finished]
         console.print(f"{sweep.name}: {len(planned)} trials, {len(planned) - len(todo)} finished already")
         axes = list(sweep.axes)

@@ -259,6 +259,7 @@ def test_the_index_has_a_card_for_each_sweep_newest_first(site: Path, tmp_path: 
     assert "Made-up CPU" in text
 
 
+@pytest.mark.slow
 def test_publishing_twice_changes_nothing(sweep: Path, tmp_path: Path) -> None:
     def content() -> dict[str, bytes]:
         return {str(p.relative_to(tmp_path)): p.read_bytes() for p in sorted(tmp_path.rglob("*")) if p.is_file()}

@@ -110,6 +110,7 @@ def test_a_file_cut_anywhere_is_named(tmp_path: Path, name: str) -> None:
         store.read_trial(tmp_path / "t")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_flipped_byte_is_never_a_crash(tmp_path: Path, name: str) -> None:
     path = write_trial(tmp_path / "t") / name

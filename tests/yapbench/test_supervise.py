@@ -118,6 +118,7 @@ def test_papermill_killed_leaves_neither_kernel_nor_server(tmp_path: Path) -> No
     assert wait_for(lambda: not any(alive(pid) for pid in kernels), 12)
 
 
+@pytest.mark.slow
 def test_a_server_deaf_to_sigterm_is_killed(tmp_path: Path) -> None:
     mark = new_mark()
     server = process.start(command(mark, "stubborn"), log_path=tmp_path / "log")

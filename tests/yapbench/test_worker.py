@@ -56,6 +56,7 @@ def freeze(server: TurnServer, seconds: float) -> Callable[[], None]:
     return act
 
 
+@pytest.mark.slow
 def test_a_freeze_of_a_second_shows_in_everything_that_was_due_meanwhile(tmp_path: Path) -> None:
     with turn_server() as server:
         callback = once_under_way(freeze(server, 1.0))
@@ -97,6 +98,7 @@ def test_a_killed_server_leaves_a_row_for_every_intended_request(tmp_path: Path,
     assert point["end_ns"] >= point["start_ns"]
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_is_not_gone(tmp_path: Path) -> None:
     """It froze for longer than the timeout: the level goes on, with typed failures."""
     with turn_server() as server:
@@ -108,6 +110,7 @@ def test_a_server_that_comes_back_is_not_gone(tmp_path: Path) -> None:
     assert set(rows["outcome"]) <= {"ok", "timeout"}
 
 
+@pytest.mark.slow
 def test_nothing_survives_an_owner_that_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from yapbench.load import *\n"

@@ -12,7 +12,7 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
-from yapbench import axes, captions, findings, measures, plots, stats
+from yapbench import axes, captions, findings, measures, plots, stats, store
 from yapbench.figure import DARK, LIGHT, Figure
 from yapbench.measures import MEASURES, Point
 from yapbench.report.gather import Gathered, gather, write_summaries
@@ -71,6 +71,7 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
         **look(),
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
         name=gathered.name,
+        grid=store.GRID if (gathered.folder / store.GRID).exists() else None,
         headline=headline,
         finding=headline.partition(" (")[0] if _splits(headline) else headline,
         detail=headline.partition(" (")[2].removesuffix(")") if _splits(headline) else "",

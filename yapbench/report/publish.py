@@ -39,6 +39,9 @@ def publish(folder: Path, reports_dir: Path) -> Path:
             raise UsageError(f"{target} is there and was not published by yapbench; move it away")
         shutil.rmtree(target)
     write_summaries(gathered)
+    target.mkdir(parents=True)
+    if (folder / store.GRID).exists():
+        shutil.copyfile(folder / store.GRID, target / store.GRID)
     for trial in gathered.trials:
         _copy(trial, target / trial.folder.name)
     page = target / "index.html"

@@ -119,6 +119,7 @@ def test_partials_have_a_delay_of_their_own(start_echo: StartEcho, tmp_path: Pat
     assert asked == [("partial", "s1", 0.04)] * 3 + [("final", "s1", 0.01)]
 
 
+@pytest.mark.slow
 def test_a_stall_freezes_the_whole_server_health_included(start_echo: StartEcho, body: bytes, tmp_path: Path) -> None:
     log = tmp_path / "delays.jsonl"
     echo = start_echo("--stall-at-s=0.2", "--stall-for-s=1.5", f"--delay-log={log}")

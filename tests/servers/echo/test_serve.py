@@ -108,6 +108,7 @@ def test_an_idle_server_ends_at_once_with_0(start_echo: StartEcho) -> None:
     assert echo.process.wait(timeout=20) == 0
 
 
+@pytest.mark.slow
 def test_sigterm_lets_running_requests_finish_and_takes_no_new_ones(start_echo: StartEcho, body: bytes) -> None:
     echo = start_echo("--delay-ms=2000")
     thread, answers = post_in_background(f"{echo.url}/raw", body)
