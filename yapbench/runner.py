@@ -91,7 +91,7 @@ class Run:
         )
         keys = catalog.secrets(catalog.lookup(self.trial.server))
         with (
-            Metronome() as metronome,
+            Metronome(self._pinning.worker_cpus) as metronome,
             Monitor(self.server) as monitor,
             LiveStatus(self.folder, monitor=monitor) as live,
         ):

@@ -18,7 +18,7 @@ from yapbench.metronome import PERIOD_NS
 
 @dataclass(frozen=True)
 class Stalls:
-    """Disjoint stretches of standstill, ascending; both shape (n,), ns."""
+    """Disjoint stretches in which some CPU of the load stood still, ascending; both shape (n,), ns."""
 
     start_ns: NDArray[np.float64]
     end_ns: NDArray[np.float64]
@@ -27,11 +27,14 @@ class Stalls:
     def of(cls, samples: Samples) -> Stalls:
         """From the metronome's rows. The standstill began at most one period before the tick that it delayed."""
         at, late = samples.series("machine", "stall_ns")
-        end = at.astype(np.float64)
-        start = end - late - PERIOD_NS
-        if end.size:
-            start[1:] = np.maximum(start[1:], end[:-1])
-        return cls(start, end)
+        merged: list[list[float]] = []
+        for start, end in sorted(zip(at - late - PERIOD_NS, at, strict=True)):
+            if merged and start <= merged[-1][1]:
+                merged[-1][1] = max(merged[-1][1], end)
+            else:
+                merged.append([start, end])
+        starts, ends = np.array(merged, dtype=np.float64).reshape(-1, 2).T
+        return cls(starts, ends)
 
     def within(self, spans: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
         """Length in ns of each stall that touches one of the spans, cut at the span's ends."""

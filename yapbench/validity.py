@@ -103,7 +103,7 @@ def _standstill(lengths_ns: Floats, spans: Sequence[tuple[int, int]]) -> str:
     """The reason of a point whose client was held up together with everything else."""
     share = 100 * float(lengths_ns.sum()) / sum(end - start for start, end in spans)
     longest_ms = float(lengths_ns.max(initial=0)) / 1e6
-    return f"the machine stood still for {share:.1f} % of the time, at longest {longest_ms:.0f} ms"
+    return f"a processor stood still for {share:.1f} % of the time, at longest {longest_ms:.0f} ms"
 
 
 def _own_loop_lag_p99_ms(samples: Samples, spans: Sequence[tuple[int, int]], stalls: Stalls) -> float | None:

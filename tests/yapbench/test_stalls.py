@@ -36,8 +36,13 @@ def test_lateness_inside_a_standstill_is_not_the_clients() -> None:
 
 def test_a_standstill_is_counted_inside_the_span_only() -> None:
     seen = stalls((1000, 70), (5000, 20))
-    assert seen.within([(0, 950 * MS)]).tolist() == [25 * MS]
+    assert seen.within([(0, 950 * MS)]).tolist() == [20 * MS + PERIOD_NS]
     assert seen.within([(0, 6000 * MS)]).sum() == 90 * MS + 2 * PERIOD_NS
+
+
+def test_two_processors_that_stand_still_at_once_count_once() -> None:
+    seen = stalls((1000, 70), (1010, 30), (1020, 90))
+    assert seen.within([(0, 2000 * MS)]).tolist() == [100 * MS]
 
 
 @given(
