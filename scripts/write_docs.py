@@ -1,10 +1,12 @@
-"""Write the files that derive from Settings: .env.example and the settings tables in the servers' READMEs.
+"""Write what derives from code: .env.example, settings tables in READMEs, the list of files in docs/architecture.md.
 
 `--check` writes nothing and exits 1 naming each file that has drifted.
 """
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from yapbench import catalog
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- settings: begin (written by scripts/write_docs.py) -->", "<!-- settings: end -->"
+FILES, FILES_END = "<!-- files: begin (written by scripts/write_docs.py) -->", "<!-- files: end -->"
+LISTED = ("yapbench", "yapbench/clients", "yapbench/plots", "yapbench/report", "yapbench/engines", "servers/common")
 
 HEAD = """\
 # Every setting that the environment can give a server, commented out at its default. Written by
@@ -42,11 +46,26 @@ def markdown_table(rows: list[Knob]) -> str:
     return "\n".join(lines)
 
 
-def with_table(readme: str, rows: list[Knob]) -> str:
-    """The README with the part between the two markers replaced."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{markdown_table(rows)}\n{END}{after}"
+def file_list() -> str:
+    """Every module of the listed folders with the first sentence of what it says of itself."""
+    lines = []
+    for folder in LISTED:
+        lines += [f"### {folder}/", "", "| file | what it is |", "| --- | --- |"]
+        for path in sorted((ROOT / folder).glob("*.py")):
+            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            paragraph = " ".join(docstring.split("\n\n")[0].split())
+            first = re.split(r"(?<=[.!?]) (?=[A-Z`])", paragraph)[0]
+            if path.name != "__init__.py":
+                lines.append(f"| `{path.name}` | {first.replace('|', chr(92) + '|')} |")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def between(text: str, begin: str, end: str, filling: str) -> str:
+    """`text` with the part between the two markers replaced."""
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{filling}\n{end}{after}"
 
 
 def derived() -> dict[Path, str]:
@@ -56,7 +75,9 @@ def derived() -> dict[Path, str]:
         path = ROOT / "servers" / entry.name / "README.md"
         readme = path.read_text(encoding="utf-8")
         if BEGIN in readme:
-            files[path] = with_table(readme, table(catalog.settings_class(entry)))
+            files[path] = between(readme, BEGIN, END, markdown_table(table(catalog.settings_class(entry))))
+    path = ROOT / "docs" / "architecture.md"
+    files[path] = between(path.read_text(encoding="utf-8"), FILES, FILES_END, file_list())
     return files
 
 

@@ -86,3 +86,19 @@ def test_a_server_that_dies_fails_its_trial_only(tmp_path: Path) -> None:
     assert (failed.info["status"], done.info["status"]) == ("failed", "done")
     assert failed.info["failure"]["code"] == "server_died"
     assert set(failed.utterances["outcome"]) - {"ok"} <= {"server_died", "refused"}
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_killed_costs_one_more_try_and_leaves_no_server(tmp_path: Path) -> None:
+    sweep = start(tmp_path)
+
+    def kernels() -> list[psutil.Process]:
+        return [p for p in descendants(sweep) if "ipykernel_launcher" in " ".join(p.cmdline())]
+
+    wait_until(lambda: list((tmp_path / "runs" / "tiny").glob("*/progress.json")), seconds=60)
+    children = [p for p in descendants(sweep) if p.pid != sweep.pid]
+    for kernel in kernels():
+        kernel.kill()
+    assert sweep.wait(timeout=100) == 0, (tmp_path / "output.txt").read_text()
+    assert [read_trial(folder).info["status"] for folder in finished(tmp_path)] == ["done", "done"]
+    assert not any(child.is_running() for child in children)

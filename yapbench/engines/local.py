@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from yapbench import runner, store
+from yapbench.load import LoadFailed
 from yapbench.trial import CHECKOUT, Trial, notebook_path
 
 ATTEMPTS = 3
@@ -71,21 +72,32 @@ def run_jobs(jobs: Iterable[Job], *, workers: int) -> Iterator[Done]:
 
 
 def run_job(job: Job) -> Done:
-    """Execute the notebook until it has stored a result, at most ATTEMPTS times."""
-    message = ""
+    """Execute the notebook until it has stored a result; a lost kernel or load process is given ATTEMPTS tries."""
+    failure: NotebookFailed | None = None
     for _ in range(ATTEMPTS):
         runner.clear(job.folder, keep=())
-        message = execute(job)
+        failure = execute(job)
         if store.finished(job.folder):
             info = store.read_info(job.folder)
             return Done(job, info["status"], (info["failure"] or {}).get("message", ""))
+        if failure is None or not failure.worth_another_try:
+            break
+    message = failure.message if failure else "the notebook ended without storing a result"
     trial = Trial.from_parameters(job.server, job.notebook, job.parameters)
     runner.record_failure(trial, job.folder, code="notebook_failed", message=message)
     return Done(job, "failed", message)
 
 
-def execute(job: Job) -> str:
-    """Run the notebook through papermill with its output in the trial's folder; "" or the error in one line."""
+@dataclass(frozen=True)
+class NotebookFailed:
+    """Why a notebook did not reach its end; an error in a cell would only come again, a lost kernel would not."""
+
+    message: str
+    worth_another_try: bool
+
+
+def execute(job: Job) -> NotebookFailed | None:
+    """Run the notebook through papermill with its output in the trial's folder; None when it reached its end."""
     import papermill  # two seconds of import: only the process that runs notebooks pays
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -107,10 +119,10 @@ def execute(job: Job) -> str:
                 config=Config({"KernelManager": {"transport": "ipc", "ip": str(prefix)}}),
             )
     except PapermillExecutionError as failure:
-        return f"{failure.ename}: {failure.evalue}"
+        return NotebookFailed(f"{failure.ename}: {failure.evalue}", failure.ename == LoadFailed.__name__)
     except (CellTimeoutError, DeadKernelError, RuntimeError, OSError) as failure:
-        return f"{type(failure).__name__}: {failure}"
-    return ""
+        return NotebookFailed(f"{type(failure).__name__}: {failure}", True)
+    return None
 
 
 @contextmanager
