@@ -36,6 +36,14 @@ def new_mark() -> str:
     return f"mark-{uuid.uuid4().hex}"
 
 
+def words(process: psutil.Process) -> list[str]:
+    """The command line; [] for a process that is just going."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def marked(mark: str) -> list[psutil.Process]:
     """Living processes with the mark on their command line: server, its far child, guard and keeper, owner."""
     found = []
@@ -50,7 +58,7 @@ def marked(mark: str) -> list[psutil.Process]:
 
 def far_child(mark: str) -> list[int]:
     """The server's child that is deaf to SIGTERM, in a session of its own, and not below the server any more."""
-    return [process.pid for process in marked(mark) if "--mode=asleep" in process.cmdline()]
+    return [process.pid for process in marked(mark) if "--mode=asleep" in words(process)]
 
 
 def wait_for(condition: Any, timeout_s: float) -> bool:
@@ -66,7 +74,7 @@ def left_after(mark: str, port: int) -> str:
     """What is still there after GONE_S: "" when no process and no listener is."""
     wait_for(lambda: not marked(mark) and probe.port_is_free(port), GONE_S)
     taken = "" if probe.port_is_free(port) else f"port {port} in use"
-    return taken + " ".join(" ".join(process.cmdline()) for process in marked(mark))
+    return taken + " ".join(" ".join(words(process)) for process in marked(mark))
 
 
 class Owner:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.yapbench.processes import words
 from yapbench.store import read_trial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +77,7 @@ def test_a_server_that_dies_fails_its_trial_only(tmp_path: Path) -> None:
     sweep = start(tmp_path)
 
     def server() -> list[psutil.Process]:
-        return [p for p in descendants(sweep) if p.name() and "servers.smart_turn" in p.cmdline()]
+        return [p for p in descendants(sweep) if "servers.smart_turn" in words(p)]
 
     wait_until(lambda: list((tmp_path / "runs" / "tiny").glob("*/progress.json")), seconds=60)
     for process in server():
@@ -93,7 +94,7 @@ def test_a_kernel_that_is_killed_costs_one_more_try_and_leaves_no_server(tmp_pat
     sweep = start(tmp_path)
 
     def kernels() -> list[psutil.Process]:
-        return [p for p in descendants(sweep) if "ipykernel_launcher" in " ".join(p.cmdline())]
+        return [p for p in descendants(sweep) if "ipykernel_launcher" in " ".join(words(p))]
 
     wait_until(lambda: list((tmp_path / "runs" / "tiny").glob("*/progress.json")), seconds=60)
     children = [p for p in descendants(sweep) if p.pid != sweep.pid]
