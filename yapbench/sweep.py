@@ -5,7 +5,6 @@ Knows the grid, the order and what is finished; a trial's work is the notebook's
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,6 +117,8 @@ class Sweep:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a sweep's folder against a second runner; the kernel lets go when the holder dies, however it dies."""
+    import fcntl  # not at the top: Windows, where reports must import, has none
+
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as handle:
         try:
