@@ -15,11 +15,11 @@ from servers.common.threads import pin_blas_threads
 
 pin_blas_threads()
 
-import numpy as np  # noqa: E402
-from pipecat.audio.turn.smart_turn._whisper_features import compute_whisper_log_mel_features  # noqa: E402
+import numpy as np
+from pipecat.audio.turn.smart_turn._whisper_features import compute_whisper_log_mel_features
 
-from servers.common.interfaces import Audio  # noqa: E402
-from servers.smart_turn.features import N_FRAMES, N_MELS, N_SAMPLES, SAMPLE_RATE_HZ, LogMel  # noqa: E402
+from servers.common.interfaces import Audio
+from servers.smart_turn.features import N_FRAMES, N_MELS, N_SAMPLES, SAMPLE_RATE_HZ, LogMel
 
 BAR = 0.8
 LENGTHS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0)
