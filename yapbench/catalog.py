@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,13 @@ class CatalogEntry:
     client: str
     """File in yapbench/clients that speaks its protocol."""
     environment: str
-    """Name of the environment it runs in (envs.py)."""
+    """Name of the environment it runs in (envs.py), unless its settings name another."""
+    others: tuple[tuple[str, str], ...] = ()
+    """Environments its settings may name instead, each with a flag that means it."""
 
 
 CATALOG = (
-    CatalogEntry("smart_turn", "servers.smart_turn", "smart_turn", "light"),
+    CatalogEntry("smart_turn", "servers.smart_turn", "smart_turn", "light", others=(("torch", "--model=v2"),)),
     CatalogEntry("echo", "servers.echo", "echo", "light"),
 )
 
@@ -49,6 +51,19 @@ def settings_class(entry: CatalogEntry) -> type[BaseServerSettings]:
     if not (isinstance(found, type) and issubclass(found, BaseServerSettings)):
         raise TypeError(f"{entry.module}.settings.Settings is no BaseServerSettings")
     return found
+
+
+def environment_of(entry: CatalogEntry, settings: Mapping[str, Any]) -> str:
+    """Name of the environment the server runs in with `settings`. Raises UsageError as `parsed_settings` does."""
+    return str(getattr(parsed_settings(entry, settings), "environment", entry.environment))
+
+
+def environment_of_flags(entry: CatalogEntry, words: Sequence[str]) -> str:
+    """The same for a command line. Raises UsageError for words that the server would refuse."""
+    try:
+        return str(getattr(load(settings_class(entry), words), "environment", entry.environment))
+    except SettingsError as error:
+        raise UsageError(f"{entry.name}: {error}") from error
 
 
 def known_parameters(entry: CatalogEntry) -> list[str]:

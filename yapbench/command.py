@@ -72,7 +72,7 @@ def of_server(
     asked_port = int(given.pop("port", 0)) or port
     chosen = check_port(asked_port, host) if asked_port else free_port(host)
     place = {"host": host, "port": chosen}
-    interpreter = envs.interpreter(entry.environment)
+    interpreter = envs.interpreter(catalog.environment_of(entry, settings))
     return Command(
         server=name,
         argv=(str(interpreter), "-m", entry.module, *catalog.flags(entry, place | given)),
@@ -108,7 +108,11 @@ def _pasteable(word: str) -> str:
 def foreground(name: str, flags: Sequence[str]) -> int:
     """Become the server: same terminal, same signals, its exit code. Its own parser reads `flags`."""
     entry = catalog.lookup(name)
-    argv = (str(envs.interpreter(entry.environment)), "-m", entry.module, *flags)
+    try:
+        environment = catalog.environment_of_flags(entry, flags)
+    except UsageError:  # --help too: the server's own parser says best what it does not take
+        environment = entry.environment
+    argv = (str(envs.interpreter(environment)), "-m", entry.module, *flags)
     command = Command(server=name, argv=argv, host="", port=0)
     if not {"--help", "-h"} & set(flags):
         print(command.line, flush=True)

@@ -22,12 +22,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from servers.common.devices import cuda_is_visible
 from yapbench import catalog
 from yapbench.errors import UsageError, YapbenchError
 
 LIGHT = "light"
 CHECKOUT = Path(__file__).resolve().parent.parent
 COMPLETE = ".complete"
+CPU_ONLY = CHECKOUT / "servers" / "cpu_only.txt"
+OF_NO_SERVER = {"bench": CHECKOUT / "benchmarks" / "requirements.txt"}
+"""Environments that no catalogue server runs in, made by `yapbench install <name>`, and their requirements."""
+
 _QUIET_PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
 
 
@@ -47,6 +52,8 @@ class Environment:
     requirements: tuple[Path, ...]
     constraints: Path | None
     root: Path
+    forbidden: Path | None = None
+    """Constraints that no package may break: all of its lines count."""
 
     @property
     def path(self) -> Path:
@@ -59,6 +66,8 @@ class Environment:
             "pins": sorted(pin for pin in pins if requirement_name(pin) in names),
             "python": [*sys.version_info[:2], platform.machine()],
         }
+        if self.forbidden:
+            content["forbidden"] = sorted(requirement_lines(self.forbidden))
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return self.root / f"{self.name}-{digest[:12]}"
 
@@ -71,15 +80,26 @@ class Environment:
 
 
 def environment(name: str) -> Environment:
-    """The environment called `name`, for every catalogue server that runs in it."""
-    servers = [entry.name for entry in catalog.CATALOG if entry.environment == name]
+    """The environment called `name`, for every catalogue server that runs in it, or one of OF_NO_SERVER.
+
+    On a machine without a GPU no package of NVIDIA's may come into it: gigabytes that nothing here could run.
+    """
+    servers = [entry for entry in catalog.CATALOG if name in (entry.environment, *dict(entry.others))]
+    files = [OF_NO_SERVER[name]] if name in OF_NO_SERVER else [requirements_file(entry, name) for entry in servers]
     root = os.environ.get("YAPBENCH_ENVS") or "~/.cache/yapbench/envs"
     return Environment(
         name,
-        tuple(CHECKOUT / "servers" / server / "requirements.txt" for server in servers),
+        tuple(files),
         CHECKOUT / "constraints.txt",
         Path(root).expanduser().resolve(),
+        None if cuda_is_visible() else CPU_ONLY,
     )
+
+
+def requirements_file(entry: catalog.CatalogEntry, name: str) -> Path:
+    """requirements.txt for the server's usual environment, requirements-<name>.txt for another."""
+    file = "requirements.txt" if name == entry.environment else f"requirements-{name}.txt"
+    return CHECKOUT / "servers" / entry.name / file
 
 
 def interpreter(name: str) -> Path:
@@ -88,21 +108,32 @@ def interpreter(name: str) -> Path:
         return Path(sys.executable)
     found = environment(name)
     if not found.is_complete():
-        servers = [entry.name for entry in catalog.CATALOG if entry.environment == name]
-        raise UsageError(f"environment {name!r} is not there: run `yapbench install {' or '.join(servers)}`")
+        usual = [entry.name for entry in catalog.CATALOG if entry.environment == name]
+        usual += [name] if name in OF_NO_SERVER else []
+        other = [f"{entry.name} {flag}" for entry in catalog.CATALOG for n, flag in entry.others if n == name]
+        raise UsageError(f"environment {name!r} is not there: run `yapbench install {' or '.join(usual + other)}`")
     return found.python
 
 
-def install(server: str, *, say: Callable[[str], None] = print) -> Path:
-    """Make what `server` needs, unless it is there; returns its interpreter. Raises InstallFailed."""
+def install(server: str, flags: Sequence[str] = (), *, say: Callable[[str], None] = print) -> Path:
+    """Make what `server` needs when started with `flags`, unless it is there; returns its interpreter.
+
+    Raises InstallFailed, and UsageError for flags that the server does not take.
+    """
+    if server in OF_NO_SERVER:
+        return build(environment(server), say=say)
     entry = catalog.lookup(server)
-    if entry.environment == LIGHT:
-        missing = [name for name, version in _packages(requirements_of(server)).items() if version is None]
-        if missing:
-            raise UsageError(f"{server} lacks {', '.join(missing)} in {sys.prefix}: run `make setup`")
-        say(f"{server} runs in the harness's own environment, {sys.prefix}: nothing to do")
-        return Path(sys.executable)
-    return build(environment(entry.environment), say=say)
+    name = catalog.environment_of_flags(entry, flags)
+    if name != LIGHT:
+        return build(environment(name), say=say)
+    missing = [package for package, version in _packages(requirements_of(server)).items() if version is None]
+    if missing:
+        raise UsageError(f"{server} lacks {', '.join(missing)} in {sys.prefix}: run `make setup`")
+    say(f"{server} runs in the harness's own environment, {sys.prefix}: nothing to do")
+    for other, flag in entry.others:
+        if not environment(other).is_complete():
+            say(f"with {flag} it needs another: yapbench install {server} {flag}")
+    return Path(sys.executable)
 
 
 def build(wanted: Environment, *, say: Callable[[str], None] = print) -> Path:
@@ -124,7 +155,7 @@ def build(wanted: Environment, *, say: Callable[[str], None] = print) -> Path:
         log_path = wanted.root / f"{wanted.path.name}.log"
         log_path.unlink(missing_ok=True)
         files = [word for path in wanted.requirements for word in ("-r", str(path))]
-        pins = ["-c", str(wanted.constraints)] if wanted.constraints else []
+        pins = [word for path in (wanted.constraints, wanted.forbidden) if path for word in ("-c", str(path))]
         steps: list[tuple[str, Sequence[str]]] = [
             ("python -m venv", [sys.executable, "-m", "venv", str(wanted.path)]),
             ("pip install", [str(wanted.python), "-m", "pip", "install", *files, *pins]),
@@ -138,15 +169,18 @@ def build(wanted: Environment, *, say: Callable[[str], None] = print) -> Path:
     return wanted.python
 
 
-def fingerprint(server: str) -> dict[str, Any]:
-    """What the server runs on: {"python", "packages": {direct requirement: version or None}, "sha256"}."""
-    entry = catalog.lookup(server)
-    names = requirements_of(server)
-    if entry.environment == LIGHT:
+def fingerprint(server: str, name: str | None = None) -> dict[str, Any]:
+    """What the server runs on in environment `name` (default: its usual one).
+
+    {"python", "packages": {direct requirement: version or None}, "sha256"}.
+    """
+    name = name or catalog.lookup(server).environment
+    names = requirements_of(server, name)
+    if name == LIGHT:
         found = {"python": platform.python_version(), "packages": _packages(names)}
     else:
         done = subprocess.run(
-            [str(interpreter(entry.environment)), "-I", "-c", _FINGERPRINT, *names],
+            [str(interpreter(name)), "-I", "-c", _FINGERPRINT, *names],
             capture_output=True,
             text=True,
             check=True,
@@ -156,9 +190,10 @@ def fingerprint(server: str) -> dict[str, Any]:
     return found | {"sha256": hashlib.sha256(canonical.encode()).hexdigest()}
 
 
-def requirements_of(server: str) -> list[str]:
-    """Names of the server's direct requirements; [] when it has no requirements.txt."""
-    lines = requirement_lines(CHECKOUT / "servers" / server / "requirements.txt")
+def requirements_of(server: str, name: str | None = None) -> list[str]:
+    """Names of the server's direct requirements in environment `name`; [] when there is no such file."""
+    entry = catalog.lookup(server)
+    lines = requirement_lines(requirements_file(entry, name or entry.environment))
     return sorted({requirement_name(line) for line in lines})
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from yapbench import catalog, envs, load, machine, process, provenance, store
+from yapbench import catalog, load, machine, process, provenance, store
 from yapbench.errors import ServerDied, ServerError, UsageError
 from yapbench.live import LiveStatus
 from yapbench.metronome import Metronome
@@ -163,7 +163,7 @@ def describe(trial: Trial, *, failure: Mapping[str, str] | None) -> dict[str, An
         "corpus": trial.corpus.facts(),
         "model": identity["model"],
         "code_sha256": identity["code_sha256"],
-        "environment": envs.fingerprint(trial.server),
+        "environment": trial.environment(),
         "machine": machine.fingerprint(),
         "clock": machine.clock_anchor(),
         "git": provenance.git_state(CHECKOUT),

@@ -94,7 +94,6 @@ class Trial:
 
     def identity(self) -> dict[str, Any]:
         """Everything that would change the result, and nothing else: the git commit and the prose are left out."""
-        entry = catalog.lookup(self.server)
         return {
             "schema_version": SCHEMA_VERSION,
             "method_version": METHOD_VERSION,
@@ -107,9 +106,14 @@ class Trial:
             "corpus_sha256": self.corpus.sha256,
             "model": model_identity(self.server, self.settings),
             "code_sha256": code_sha256(self.server),
-            "environment_sha256": envs.fingerprint(entry.name)["sha256"],
+            "environment_sha256": self.environment()["sha256"],
             "machine_class": machine.machine_class(),
         }
+
+    def environment(self) -> dict[str, Any]:
+        """What the server runs on: interpreter, packages, their hash (envs.fingerprint)."""
+        entry = catalog.lookup(self.server)
+        return envs.fingerprint(entry.name, catalog.environment_of(entry, self.settings))
 
     @property
     def trial_id(self) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,7 +33,7 @@ from servers.smart_turn.settings import Settings
 
 _log = logging.getLogger("servers.smart_turn")
 MAX_DEFAULT_SESSIONS = 8
-PACKAGES = ("onnxruntime", "pipecat-ai", "soxr")
+PACKAGES = ("onnxruntime", "pipecat-ai", "soxr", "torch", "transformers")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,9 +51,13 @@ def create_app(
     identity: ModelIdentity,
     device: str = "cpu",
     dtype: str = "float32",
+    sessions: int | None = None,
+    model_status: Callable[[], Mapping[str, Any]] = dict,
 ) -> FastAPI:
-    """The server around a model. `build` is called once in each worker thread, `settings.sessions` times."""
-    batcher = _create_batcher(settings, build)
+    """The server around a model. `build` is called once in each worker thread, `sessions` times (default: as
+    `settings` say); `model_status` adds to /status what only the model knows, such as how far compiling came."""
+    sessions = sessions or count_sessions(settings)
+    batcher = _create_batcher(settings, build, sessions)
     metrics = Metrics(settings.server)
     metrics.gauge("queue_depth", "Requests waiting for a batch", read=lambda: batcher.depth)
     metrics.registry.register(_BatchCollector(settings.server, batcher))
@@ -74,8 +78,9 @@ def create_app(
             "model": asdict(identity),
             "device": device,
             "dtype": dtype,
+            "backend": settings.backend,
             "compiled_ready": False,
-            "sessions": count_sessions(settings),
+            "sessions": sessions,
             "buckets": list(settings.batch_buckets),
             "max_secs": settings.kept_secs,
             "queue_depth": batcher.depth,
@@ -86,6 +91,7 @@ def create_app(
             "cancelled": counts.cancelled,
             "batch_sizes": {str(size): counts.batch_sizes[size] for size in sorted(counts.batch_sizes)},
             "close_reasons": dict(counts.close_reasons),
+            **model_status(),
         }
 
     router = _create_router(settings, batcher, metrics, trace)
@@ -98,7 +104,7 @@ def count_sessions(settings: Settings) -> int:
     return settings.sessions or min(usable, MAX_DEFAULT_SESSIONS)
 
 
-def _create_batcher(settings: Settings, build: Callable[[], TurnDetector]) -> Batcher[Clip, float]:
+def _create_batcher(settings: Settings, build: Callable[[], TurnDetector], sessions: int) -> Batcher[Clip, float]:
     window = BatchWindow(buckets=settings.batch_buckets, window_ms=settings.window_ms, idle_gap_ms=settings.idle_gap_ms)
 
     def build_warm() -> Callable[[Sequence[Clip], int], list[float]]:
@@ -107,13 +113,13 @@ def _create_batcher(settings: Settings, build: Callable[[], TurnDetector]) -> Ba
         for size in {1, window.largest}:
             detector.predict([noise] * size)
 
-        # The bucket is for backends that pad their batches to a compiled shape.
+        # The bucket is not passed on: a backend with fixed shapes knows them, and which of them are ready.
         def predict(clips: Sequence[Clip], bucket: int) -> list[float]:
             return detector.predict([resample(clip.samples, from_hz=clip.sample_rate_hz) for clip in clips])
 
         return predict
 
-    workers = [ThreadWorker(build_warm, name=f"model-{number}") for number in range(count_sessions(settings))]
+    workers = [ThreadWorker(build_warm, name=f"model-{number}") for number in range(sessions)]
     return Batcher(workers, window, queue_limit=settings.queue_limit, deadline_s=settings.deadline_ms / 1000)
 
 

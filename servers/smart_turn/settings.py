@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal
 
 from pydantic import SecretStr, field_validator, model_validator
 
+from servers.common.devices import cuda_is_visible
 from servers.common.settings import BaseServerSettings, IntList, knob
 
-BACKENDS_TO_COME = ("v2-torch", "tiny", "random")
+Backend = Literal["v3-onnx", "v2-torch"]
 V2_MODEL_ID = "pipecat-ai/smart-turn-v2"
+WORDS = ("auto", "v2", "v3-onnx", "tiny", "random")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 V3_MAX_SECS = 8.0
+V2_MAX_SECS = 16.0
 IGNORED_BY_V3 = ("dtype", "torch_compile", "cuda_graphs")
 
 
@@ -22,8 +27,21 @@ class Settings(BaseServerSettings):
     model: str = knob(
         "auto",
         env="MODEL_ID",
-        help="auto (the best one here), v3-onnx (from the pipecat-ai wheel), or the path of a v3 .onnx file.",
+        help="auto (v2 with a GPU, else v3-onnx), v2 (from the hub), v3-onnx (from the pipecat-ai wheel), tiny (small, "
+        "for tests), random (v2's size, random weights), a v3 .onnx file, a v2 checkpoint's folder or hub id.",
         min_length=1,
+    )
+    model_revision: str | None = knob(
+        None,
+        env="MODEL_REVISION",
+        help="Commit, tag or branch of a model from the hub; default: main. Refused for others.",
+        min_length=1,
+    )
+    device: str = knob(
+        "auto",
+        env="DEVICE",
+        help="auto (a GPU if there is one), cpu, cuda or cuda:N, which must be there. v3-onnx runs on the CPU only.",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
     )
     auth_key: SecretStr | None = knob(
         None,
@@ -59,7 +77,7 @@ class Settings(BaseServerSettings):
     sessions: int = knob(
         0,
         env="SESSIONS",
-        help="Model sessions of one thread each; 0 = one for each CPU this process may use, at most 8.",
+        help="Model sessions of one thread each; 0 = one for each CPU this process may use, at most 8; one on a GPU.",
         ge=0,
         le=64,
     )
@@ -83,7 +101,7 @@ class Settings(BaseServerSettings):
     dtype: Literal["bfloat16", "float32"] | None = knob(
         None,
         env="DTYPE",
-        help="Precision of v2. Refused on v3-onnx, which is int8.",
+        help="Precision of v2; default: bfloat16 on a GPU, float32 on a CPU. Refused on v3-onnx, which is int8.",
     )
     torch_compile: bool | None = knob(
         None, env="TORCH_COMPILE", help="Compile v2 (default: on a GPU). Refused on v3-onnx."
@@ -107,24 +125,55 @@ class Settings(BaseServerSettings):
     @field_validator("model")
     @classmethod
     def _known_model(cls, value: str) -> str:
-        if value in BACKENDS_TO_COME or value == V2_MODEL_ID:
-            raise ValueError("not served by this version: use auto, v3-onnx or the path of a .onnx file")
-        if value not in ("auto", "v3-onnx") and not value.endswith(".onnx"):
-            raise ValueError("must be auto, v3-onnx or the path of a .onnx file")
+        if value == V2_MODEL_ID:
+            return "v2"
+        if value not in WORDS and not value.endswith(".onnx") and "/" not in value:
+            raise ValueError(f"must be {', '.join(WORDS)}, the path of a .onnx file, or a v2 checkpoint's ./folder")
         return value
 
     @model_validator(mode="after")
     def _only_knobs_that_work(self) -> Settings:
+        if self.backend == "v3-onnx":
+            self._refuse_what_v3_ignores()
+        if self.model_revision is not None and self.hub_id is None:
+            raise ValueError(f"--model-revision (MODEL_REVISION) would have no effect on --model={self.model}")
+        if self.cuda_graphs and self.sessions > 1:
+            raise ValueError("--cuda-graphs (CUDA_GRAPHS) shares memory between batches: it needs --sessions=1")
+        return self
+
+    def _refuse_what_v3_ignores(self) -> None:
         given = [name for name in IGNORED_BY_V3 if getattr(self, name) is not None]
         if given:
             names = " and ".join(f"--{name.replace('_', '-')} ({name.upper()})" for name in given)
             raise ValueError(f"{names} would have no effect on v3-onnx: leave it out")
+        if self.device.startswith("cuda"):
+            raise ValueError(f"--device={self.device} (DEVICE): v3-onnx runs on the CPU only; --model=v2 takes a GPU")
         if self.max_secs is not None and self.max_secs > V3_MAX_SECS:
             message = f"--max-secs={self.max_secs:g} (MAX_SECS) is more than v3 looks at"
             raise ValueError(f"{message}: at most {V3_MAX_SECS:g}")
-        return self
+
+    @property
+    def backend(self) -> Backend:
+        """What serves `model`, decided without a model runtime."""
+        if self.model == "auto":
+            on_gpu = self.device.startswith("cuda") or (self.device == "auto" and cuda_is_visible())
+            return "v2-torch" if on_gpu else "v3-onnx"
+        return "v3-onnx" if self.model == "v3-onnx" or self.model.endswith(".onnx") else "v2-torch"
+
+    @property
+    def environment(self) -> str:
+        """Name of the environment that has the backend's packages."""
+        return "light" if self.backend == "v3-onnx" else "torch"
+
+    @property
+    def hub_id(self) -> str | None:
+        """The hub's name of the model, if it can be one: a folder of that name is looked for first."""
+        if self.backend == "v3-onnx":
+            return None
+        return V2_MODEL_ID if self.model in ("auto", "v2") else self.model if HUB_ID.fullmatch(self.model) else None
 
     @property
     def kept_secs(self) -> float:
         """Seconds of audio that count."""
-        return V3_MAX_SECS if self.max_secs is None else self.max_secs
+        longest = V3_MAX_SECS if self.backend == "v3-onnx" else V2_MAX_SECS
+        return longest if self.max_secs is None else self.max_secs

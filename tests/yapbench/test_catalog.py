@@ -62,3 +62,14 @@ def test_effective_settings_are_what_is_in_force(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AUTH_KEY", "hunter2")
     effective = catalog.effective_settings(SMART_TURN, {"window_ms": 2})
     assert (effective["window_ms"], effective["idle_gap_ms"], effective["auth_key"]) == (2.0, 3.0, "***")
+
+
+def test_settings_and_flags_name_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("MODEL_ID", raising=False)
+    assert catalog.environment_of(SMART_TURN, {}) == "light"
+    assert catalog.environment_of(SMART_TURN, {"model": "random"}) == "torch"
+    assert catalog.environment_of_flags(SMART_TURN, ["--model=v2"]) == "torch"
+    assert catalog.environment_of(catalog.lookup("echo"), {}) == "light"
+    with pytest.raises(UsageError, match="did you mean --model"):
+        catalog.environment_of_flags(SMART_TURN, ["--modl=v2"])

@@ -79,7 +79,7 @@ def assert_fingerprint_of(wanted: Environment) -> None:
         entry = catalog.CatalogEntry("tiny", "servers.tiny", "tiny", "tiny")
         patch.setattr(catalog, "CATALOG", (entry,))
         patch.setattr(envs, "environment", lambda _: wanted)
-        patch.setattr(envs, "requirements_of", lambda _: ["absent", "tiny-words"])
+        patch.setattr(envs, "requirements_of", lambda *_: ["absent", "tiny-words"])
         found = envs.fingerprint("tiny")
         assert envs.interpreter("tiny") == wanted.python
     assert found["packages"] == {"absent": None, "tiny-words": "1.2"}
@@ -136,6 +136,53 @@ def test_a_missing_environment_names_the_command(monkeypatch: pytest.MonkeyPatch
         envs.interpreter("torch")
 
 
+def test_one_server_may_have_two_environments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("YAPBENCH_ENVS", str(tmp_path))
+    for name in ("MODEL_ID", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "")
+    torch = envs.environment("torch")
+    assert torch.requirements == (CHECKOUT / "servers/smart_turn/requirements-torch.txt",)
+    assert {"torch", "fastapi"} <= set(envs.requirements_of("smart_turn", "torch"))
+    assert "torch" not in envs.requirements_of("smart_turn")
+    with pytest.raises(UsageError, match="run `yapbench install smart_turn --model=v2`"):
+        envs.interpreter("torch")
+    said: list[str] = []
+    assert envs.install("smart_turn", say=said.append) == Path(sys.executable)
+    assert said[1] == "with --model=v2 it needs another: yapbench install smart_turn --model=v2"
+
+
+def test_flags_name_the_environment_to_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("YAPBENCH_ENVS", str(tmp_path))
+    path = envs.environment("torch").path
+    path.mkdir(parents=True)
+    (path / envs.COMPLETE).touch()
+
+    python = envs.install("smart_turn", ["--model=v2"], say=lambda _: None)
+
+    assert python == envs.environment("torch").python == envs.interpreter("torch")
+    with pytest.raises(UsageError, match="did you mean --model"):
+        envs.install("smart_turn", ["--modl=v2"])
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_without_a_gpu_nothing_of_nvidia_s_may_come_in(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envs, "cuda_is_visible", lambda: gpu)
+    found = envs.environment("torch")
+    assert (found.forbidden is None) is gpu
+    monkeypatch.setattr(envs, "cuda_is_visible", lambda: not gpu)
+    assert found.path != envs.environment("torch").path
+
+
+@pytest.mark.slow
+def test_a_forbidden_package_stops_the_build(tmp_path: Path) -> None:
+    (tmp_path / "forbidden.txt").write_text("tiny-words<0\n")
+    plain = tiny(tmp_path, wheel(tmp_path))
+    wanted = Environment("tiny", plain.requirements, None, plain.root, tmp_path / "forbidden.txt")
+    with pytest.raises(InstallFailed, match="tiny-words"):
+        envs.build(wanted, say=lambda _: None)
+    assert not wanted.is_complete()
+
+
 def test_the_light_environment_is_this_one() -> None:
     said: list[str] = []
     assert envs.interpreter("light") == Path(sys.executable) == envs.install("echo", say=said.append)
@@ -145,6 +192,6 @@ def test_the_light_environment_is_this_one() -> None:
 
 
 def test_a_light_server_that_lacks_a_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envs, "requirements_of", lambda _: ["no-such-package"])
+    monkeypatch.setattr(envs, "requirements_of", lambda *_: ["no-such-package"])
     with pytest.raises(UsageError, match=r"echo lacks no-such-package .*make setup"):
         envs.install("echo")

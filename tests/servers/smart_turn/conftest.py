@@ -66,7 +66,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
             process = subprocess.Popen(
                 [sys.executable, *program, *common, *flags],
                 cwd=folder,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+                # Without a GPU, whatever machine this is: auto means v3 here.
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **environment},
                 stdout=file,
                 stderr=file,
             )

@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "THRESHOLD",
     "TORCH_COMPILE",
     "MODEL_ID",
+    "MODEL_REVISION",
     "MAX_SECS",
     "CUDA_GRAPHS",
     "PYTORCH_CUDA_ALLOC_CONF",
@@ -29,6 +30,7 @@ ENVIRONMENT = {
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for row in table(Settings):
         for name in row.env:
             monkeypatch.delenv(name, raising=False)
@@ -100,10 +102,51 @@ def test_more_audio_than_the_model_takes_is_refused() -> None:
         load(Settings, ["--max-secs=16"])
 
 
-@pytest.mark.parametrize("model", ["v2-torch", "tiny", "random", "pipecat-ai/smart-turn-v2", "v3", "model.bin"])
+@pytest.mark.parametrize("model", ["v2-torch", "v3", "model.bin"])
 def test_models_that_are_not_served_are_refused(model: str) -> None:
-    with pytest.raises(SettingsError, match=r"auto, v3-onnx or the path of a \.onnx file"):
+    with pytest.raises(SettingsError, match=r"auto, v2, v3-onnx, tiny, random, the path of a \.onnx file"):
         load(Settings, [f"--model={model}"])
+
+
+@pytest.mark.parametrize("model", ["v2", "tiny", "random", "./checkpoint", "me/my-turns", "pipecat-ai/smart-turn-v2"])
+def test_v2_has_knobs_and_an_environment_of_its_own(model: str) -> None:
+    settings = load(Settings, [f"--model={model}", "--dtype=bfloat16", "--torch-compile=0", "--device=cuda:1"])
+
+    assert (settings.backend, settings.environment, settings.kept_secs) == ("v2-torch", "torch", 16)
+    assert load(Settings).environment == load(Settings, ["--model=a/b.onnx"]).environment == "light"
+
+
+def test_the_hub_s_name_of_v2_is_v2() -> None:
+    settings = load(Settings, ["--model=pipecat-ai/smart-turn-v2", "--model-revision=abc"])
+
+    assert (settings.model, settings.hub_id, settings.model_revision) == ("v2", "pipecat-ai/smart-turn-v2", "abc")
+    assert load(Settings, ["--model=me/my-turns"]).hub_id == "me/my-turns"
+    assert load(Settings, ["--model=./me/my-turns"]).hub_id is None
+
+
+@pytest.mark.parametrize(("flag", "backend"), [("--device=auto", "v2-torch"), ("--device=cpu", "v3-onnx")])
+def test_auto_is_v2_where_there_is_a_gpu(flag: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("servers.smart_turn.settings.cuda_is_visible", lambda: True)
+
+    assert load(Settings, [flag]).backend == backend
+
+
+def test_a_gpu_that_is_asked_for_is_not_silently_replaced() -> None:
+    assert load(Settings, ["--device=cuda:0"]).backend == "v2-torch"
+    with pytest.raises(SettingsError, match="v3-onnx runs on the CPU only"):
+        load(Settings, ["--model=v3-onnx", "--device=cuda:0"])
+
+
+@pytest.mark.parametrize("model", ["auto", "v3-onnx", "random", "tiny", "./folder"])
+def test_a_revision_of_what_is_not_from_the_hub_is_refused(model: str) -> None:
+    with pytest.raises(SettingsError, match=r"--model-revision.*no effect"):
+        load(Settings, [f"--model={model}", "--model-revision=abc"])
+
+
+def test_graphs_take_one_session() -> None:
+    assert load(Settings, ["--model=v2", "--cuda-graphs=1", "--sessions=1"]).cuda_graphs
+    with pytest.raises(SettingsError, match="--sessions=1"):
+        load(Settings, ["--model=v2", "--cuda-graphs=1", "--sessions=2"])
 
 
 def test_sessions_default_to_the_cpus_at_hand() -> None:
