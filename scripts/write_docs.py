@@ -16,7 +16,10 @@ from yapbench import catalog
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- settings: begin (written by scripts/write_docs.py) -->", "<!-- settings: end -->"
 FILES, FILES_END = "<!-- files: begin (written by scripts/write_docs.py) -->", "<!-- files: end -->"
-LISTED = ("yapbench", "yapbench/clients", "yapbench/plots", "yapbench/report", "yapbench/engines", "servers/common")
+LISTED = (
+    "yapbench", "yapbench/clients", "yapbench/verbs", "yapbench/plots", "yapbench/report", "yapbench/engines",
+    "servers/common",
+)  # fmt: skip
 
 HEAD = """\
 # Every setting that the environment can give a server, commented out at its default. Written by

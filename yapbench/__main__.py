@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from yapbench.errors import ExitCode, YapbenchError
 from yapbench.trial import CHECKOUT
+from yapbench.verbs.options import Options
 
 app = App(
     name="yapbench",
@@ -19,6 +20,7 @@ app = App(
 )
 
 RUNS = CHECKOUT / "runs"
+DEFAULTS = Options()
 
 Flags = Annotated[str, Parameter(allow_leading_hyphen=True)]
 """Passed on as they are: a server's flags are the server's, a notebook's the notebook's."""
@@ -32,12 +34,15 @@ def doctor() -> int:
     return module.report(module.findings())
 
 
-@app.command
-def install(server: str) -> None:
-    """Make the environment that SERVER needs (a no-op where it stands already)."""
+@app.command(help_flags=())
+def install(server: str, *flags: Flags) -> None:
+    """Make the environment that SERVER needs with its own flags: `yapbench install smart_turn --model=v2`.
+
+    A no-op where it stands already.
+    """
     from yapbench import envs
 
-    envs.install(server)
+    envs.install(server, list(flags))
 
 
 @app.command(help_flags=())
@@ -49,6 +54,110 @@ def serve(server: str, *flags: Flags) -> int:
     from yapbench import command
 
     return command.foreground(server, list(flags))
+
+
+@app.command(help_flags=())
+def up(server: str, *flags: Flags) -> int:
+    """Start SERVER so that it stays, with its own flags: `yapbench up smart_turn --window-ms=2`; `--follow` its log."""
+    from yapbench.verbs import serving
+
+    return serving.up(server, list(flags))
+
+
+@app.command(help_flags=())
+def restart(server: str, *flags: Flags) -> int:
+    """Stop SERVER and start it with the flags it had, those given now on top; `--follow` its log."""
+    from yapbench.verbs import serving
+
+    return serving.restart(server, list(flags))
+
+
+@app.command
+def down(server: str, *flags: Flags) -> int:
+    """Stop SERVER; `--purge[=env,logs,weights,caches]` also removes what it leaves (weights and caches: `--yes`)."""
+    from yapbench.verbs import purge
+
+    return purge.down(server, list(flags))
+
+
+@app.command
+def status(server: str | None = None) -> int:
+    """Say how SERVER, or every one that was up here, stands: health, port, uptime, last lines. 0: it runs, 6: not."""
+    from yapbench.verbs import serving
+
+    return serving.status(server)
+
+
+@app.command
+def logs(server: str, *, follow: bool = False, lines: int = 50) -> int:
+    """Show what SERVER wrote last.
+
+    Parameters
+    ----------
+    follow
+        Go on until Ctrl+C, which leaves the server alone.
+    lines
+        How many lines of what is there already.
+    """
+    from yapbench.verbs import serving
+
+    return serving.logs(server, follow_log=follow, lines=lines)
+
+
+@app.command
+def fetch(server: str, *flags: Flags) -> int:
+    """Get SERVER's weights before it is started, and say where they lie. Flags: the server's, `--revision`."""
+    from yapbench.verbs import fetch as module
+
+    return module.fetch(server, list(flags))
+
+
+@app.command
+def verify(server: str, *flags: Flags) -> int:
+    """Check SERVER (weights, answers) and pack a bundle for a bug report. Flags: `--url`, `--output`, the server's."""
+    from yapbench.verbs import verify as module
+
+    return module.verify(server, list(flags))
+
+
+@app.command
+def warmup(server: str, /, *, options: Options = DEFAULTS) -> int:
+    """Send SERVER one clip and show its times."""
+    from yapbench.verbs import quick
+
+    return quick.warmup(server, options)
+
+
+@app.command
+def bench(server: str, /, *, options: Options = DEFAULTS) -> int:
+    """Put 50 requests (or --n) on a running SERVER: p50, p95, answers a second, failures, CPU."""
+    from yapbench.verbs import quick
+
+    return quick.bench(server, options)
+
+
+@app.command
+def throughput(server: str, /, *, options: Options = DEFAULTS) -> int:
+    """Keep 8 users (or --concurrency) on a running SERVER for 10 s (or --duration)."""
+    from yapbench.verbs import quick
+
+    return quick.throughput(server, options)
+
+
+@app.command
+def remote(server: str, /, *, options: Options = DEFAULTS) -> int:
+    """`bench` against RUNPOD_TCP_HOST, RUNPOD_TCP_PORT with RUNPOD_API_KEY of the environment or .env."""
+    from yapbench.verbs import quick
+
+    return quick.remote(server, options)
+
+
+@app.command
+def client(server: str, /, *, options: Options = DEFAULTS) -> int:
+    """Send SERVER one clip after another and show each answer."""
+    from yapbench.verbs import talking
+
+    return talking.client(server, options)
 
 
 @app.command(help_flags=())

@@ -218,15 +218,16 @@ def spawn(
     )
 
 
-def attach(url: str) -> Server:
-    """A server that somebody else runs; `stop` leaves it alone. STATUS_KEY in the environment opens its /status.
+def attach(url: str, *, status_key: str | None = None) -> Server:
+    """A server that somebody else runs; `stop` leaves it alone. `status_key` (default: STATUS_KEY in the environment)
+    opens its /status.
 
     Raises UsageError for a URL without http(s), ServerNotReady when it does not answer or is not ready.
     """
     place = urllib.parse.urlsplit(url)
     if place.scheme not in ("http", "https") or not place.hostname:
         raise UsageError(f"{url!r} is no http:// or https:// address")
-    key = os.environ.get("STATUS_KEY", "")
+    key = os.environ.get("STATUS_KEY", "") if status_key is None else status_key
     server = Server(name="", url=url, status_key=key)
     if not server.ready():
         raise ServerNotReady(f"{server.url}/ready does not answer 200")

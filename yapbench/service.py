@@ -1,13 +1,14 @@
 """Servers that outlive the command that started them: `up`, `down`, `status`, `logs`.
 
 .run/<name>/ holds pid.json (who, in which boot), ready (a file, once it was), log and log.previous. A pid file of
-another boot, or whose numbers belong to other processes by now, is stale and says nothing.
+another boot, or whose numbers belong to other processes by now, is stale: it only tells how the server was started.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,8 +20,9 @@ from yapbench import catalog, command, lifeline, machine, probe, process
 from yapbench.command import CHECKOUT, Command
 from yapbench.errors import ServerError, UsageError
 from yapbench.supervise import AFTER_GRACE_S, GRACE_S, SupervisedIds
+from yapbench.verbs import logfile
 
-RUN = CHECKOUT / ".run"
+RUN = Path(os.environ.get("YAPBENCH_RUN") or CHECKOUT / ".run").absolute()
 _PORT_FREE_S = 10.0
 _AFTER_DRAIN_S = 2.0
 
@@ -37,6 +39,9 @@ class Service:
     url: str = ""
     command_line: str = ""
     started_at: str = ""
+    """ISO 8601, UTC."""
+    ended_by_itself: bool = False
+    """It is down, and nobody has put it down."""
 
 
 def up(
@@ -61,6 +66,45 @@ def up(
         return start(made, run=run, ready_timeout_s=ready_timeout_s, cpus=cpus, grace_s=float(drain_s) + _AFTER_DRAIN_S)
 
 
+def restart(
+    name: str,
+    changes: Mapping[str, Any],
+    *,
+    ready_timeout_s: float = 60,
+    secrets: Mapping[str, str] | None = None,
+    run: Path = RUN,
+) -> Service:
+    """Stop the server, unless it has ended, and start it as it was, with `changes` of its settings, on its port.
+
+    Raises UsageError, and leaves it alone, when it was not up or a change is refused; else like `up`.
+    """
+    facts = _facts(run / name)
+    if facts is None:
+        raise UsageError(f"{name} is not up: `yapbench up {name}`")
+    words = list(facts["command"])
+    settings = flag_values(words[words.index("-m") + 2 :]) | dict(changes)
+    catalog.parsed_settings(catalog.lookup(name), settings)
+    down(name, run=run)
+    return up(name, settings, ready_timeout_s=ready_timeout_s, secrets=secrets, run=run)
+
+
+def flag_values(words: Sequence[str]) -> dict[str, str]:
+    """`--window-ms=2`, `--window-ms 2` -> {"window_ms": "2"}; `--switch` alone is "true". Names are not checked.
+
+    Raises UsageError for a word that is no flag.
+    """
+    waiting, found = list(words), {}
+    while waiting:
+        word = waiting.pop(0)
+        if not word.startswith("--"):
+            raise UsageError(f"unexpected argument {word!r}: settings are given as --name=value")
+        name, has_value, value = word.removeprefix("--").partition("=")
+        if not has_value:
+            value = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "true"
+        found[name.replace("-", "_")] = value
+    return found
+
+
 def start(
     made: Command,
     *,
@@ -68,8 +112,9 @@ def start(
     ready_timeout_s: float = 60,
     cpus: Sequence[int] | None = None,
     grace_s: float = GRACE_S,
+    log_limit_bytes: int = logfile.LIMIT_BYTES,
 ) -> Service:
-    """`up` for a command that is already made."""
+    """`up` for a command that is already made. Its log is cut when it is longer than `log_limit_bytes`."""
     folder = run / made.server
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_if_running(made.server, run)
@@ -77,7 +122,7 @@ def start(
     _forget(folder)
     log_path = folder / "log"
     if log_path.exists():
-        log_path.replace(folder / "log.previous")
+        log_path.replace(folder / logfile.PREVIOUS)
     server = process.spawn(made, log_path=log_path, cpus=cpus, detached=True, grace_s=grace_s)
     assert server.supervised is not None
     try:
@@ -93,6 +138,7 @@ def start(
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         _write(folder / "pid.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        logfile.keep_short(log_path, server.supervised.ids.process, limit_bytes=log_limit_bytes)
         server.wait_until_ready(ready_timeout_s)
         process.check(server, made)
     except BaseException:  # Ctrl-C too: a server that nobody has seen ready does not stay
@@ -127,7 +173,7 @@ def status(name: str, *, run: Path = RUN) -> Service:
     facts = _facts(folder)
     supervised = _living(facts)
     if supervised is None or facts is None:
-        return Service(name, "down", folder / "log")
+        return Service(name, "down", folder / "log", ended_by_itself=facts is not None)
     return Service(
         name=name,
         state="up" if (folder / "ready").exists() else "starting",

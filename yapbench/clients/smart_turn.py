@@ -22,6 +22,8 @@ from yapbench.corpus import Utterance
 from yapbench.schema import Outcome
 
 REQUEST_ID: Final = "X-Request-ID"
+BEARER: Final = "YAPBENCH_BEARER"
+"""Environment variable with the key of a proxy before the server; it goes as Bearer, the server's own as X-API-Key."""
 
 # Below uvicorn's default of 5 s: we close an idle connection before the server can, so that a request is
 # never written into a connection that is just being closed and counted as a death of the server.
@@ -73,7 +75,7 @@ class SmartTurnClient:
         self._timeout_s = timeout_s
         key = environment.get(self.key_variable, "").split(",")[0].strip()  # a server may have several
         # The answer is wanted as it is: unpacking would be our own time in the server's latency.
-        self._headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Key {key}"} if key else {})
+        self._headers = {"Accept-Encoding": "identity"} | _keys(key, environment.get(BEARER, "").strip())
         self._session: aiohttp.ClientSession | None = None
         self._connect_start_ns: int | None = None
         self._connected_ns: int | None = None
@@ -159,6 +161,13 @@ class SmartTurnClient:
 
     async def _on_connected(self, *_: object) -> None:
         self._connected_ns = time.monotonic_ns()
+
+
+def _keys(key: str, bearer: str) -> dict[str, str]:
+    """The headers of the server's key and of a proxy's; either may be empty."""
+    if bearer:
+        return {"Authorization": f"Bearer {bearer}"} | ({"X-API-Key": key} if key else {})
+    return {"Authorization": f"Key {key}"} if key else {}
 
 
 def _judge(status: int, raw: bytes, asked_id: str, answered_id: str | None) -> tuple[Outcome, str | None]:

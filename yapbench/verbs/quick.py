@@ -1,0 +1,114 @@
+"""The verbs `warmup`, `bench`, `throughput` and `remote`: a load on a running server, and what it showed, at once.
+
+For a look, not for the record: no notebook, no report, and the server is taken as it is. The load is load.py's and
+every number measures.py's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from yapbench import live, load, machine, measures, store
+from yapbench.errors import ExitCode, ServerDied
+from yapbench.load import LoadProfile
+from yapbench.monitor import Monitor
+from yapbench.schema import MACHINE, UTTERANCES
+from yapbench.store import TrialData
+from yapbench.sweeping import new_console
+from yapbench.trial import CHECKOUT
+from yapbench.verbs import records, target
+from yapbench.verbs.options import Options
+from yapbench.verbs.target import Target
+
+LOOKS = CHECKOUT / "runs" / "looks"
+"""Each verb's last run for each server."""
+
+_REPLICATES = 200
+"""Of the bootstrap: enough for the intervals in a CSV, done in a blink."""
+
+
+def warmup(server: str, options: Options) -> int:
+    """One clip, alone, with its times: the first answer of a cold server, or a sign of life."""
+    profile = options.profile(requests=1, warmup=0)
+    return _run("warmup", target.of_options(server, options), options, profile, verbose=True)
+
+
+def bench(server: str, options: Options) -> int:
+    """A number of requests at one concurrency, or at several."""
+    return _run("bench", target.of_options(server, options), options, options.profile(requests=50, warmup=8))
+
+
+def throughput(server: str, options: Options) -> int:
+    """As many requests as get through in some seconds."""
+    profile = options.profile(requests=None, duration_s=10.0, concurrency="8", warmup=8)
+    return _run("throughput", target.of_options(server, options), options, profile)
+
+
+def remote(server: str, options: Options) -> int:
+    """`bench` against the host that .env names."""
+    return _run("remote", target.of_environment(server, options), options, options.profile(requests=50, warmup=8))
+
+
+def _run(verb: str, server: Target, options: Options, profile: LoadProfile, *, verbose: bool = False) -> int:
+    console = new_console()
+    corpus = options.corpus()
+    plan = load.Plan(client=server.entry.client, url=server.url, corpus=corpus, profile=profile)
+    clips = f"{len(corpus)} clip{'' if len(corpus) == 1 else 's'} of {corpus.name}"
+    console.print(f"{verb} {server.entry.name} at {server.url}: {clips}", soft_wrap=True, highlight=False)
+    folder = LOOKS / server.entry.name / verb
+    trial, failure = measure(server, plan, folder, console=console)
+    rows = records.of(trial)
+    if verbose or options.verbose:
+        records.show_each(rows, console)
+    points = measures.points(trial, replicates=_REPLICATES)
+    records.show(points, rows, console)
+    console.print(f"files: {records.write(verb, folder, rows)}", soft_wrap=True)
+    if options.output is not None:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        store.write_text(options.output, measures.table(points).to_csv(index=False))
+        console.print(f"table: {options.output}", soft_wrap=True)
+    if failure is not None:
+        raise ServerDied(failure.message)
+    return ExitCode.OK if any(row["outcome"] == "ok" for row in rows) else ExitCode.SERVER_FAILED
+
+
+def measure(
+    server: Target, plan: load.Plan, folder: Path, *, console: Console
+) -> tuple[TrialData, load.LoadFailure | None]:
+    """Put the plan's load on the server; its rows, in the form that measures.py reads, also as files in `folder`.
+
+    Raises ServerNotReady when nothing answers at the address.
+    """
+    attached = server.attached()
+    settings = (attached.status().get("settings") or {}) if attached else {}
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+        part = Path(scratch)
+        with Monitor(attached or (list)) as monitor, console.status("starting the load ...") as line:
+
+            def tell(progress: Mapping[str, Any]) -> None:
+                line.update(", ".join(f"{name} {value}" for name, value in live.said(progress).items()))
+
+            result = load.run(plan, folder=part, secrets=server.secrets, on_progress=tell)
+        watched = attached is not None and attached.pid is not None  # else its CPU time would be stored as zero
+        rows = [row for row in monitor.rows() if watched or row["source"] != "server"]
+        store.write_table(part / store.MACHINE_FILE, [*rows, *result.machine_rows], MACHINE)
+        for name in (store.UTTERANCES_FILE, store.MACHINE_FILE):
+            (part / name).replace(folder / name)
+    info = {
+        "trial_id": folder.name,
+        "status": "failed" if result.failure else "done",
+        "settings": settings,
+        "load": asdict(plan.profile),
+        "machine": machine.fingerprint(),
+        "points": result.points,
+    }
+    utterances = store.read_table(folder / store.UTTERANCES_FILE, UTTERANCES)
+    samples = store.read_table(folder / store.MACHINE_FILE, MACHINE)
+    return TrialData(folder, info, utterances, samples), result.failure
