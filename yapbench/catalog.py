@@ -29,12 +29,31 @@ class CatalogEntry:
     """Name of the environment it runs in (envs.py), unless its settings name another."""
     others: tuple[tuple[str, str], ...] = ()
     """Environments its settings may name instead, each with a flag that means it."""
+    models: tuple[tuple[str, float], ...] = ()
+    """Models that `yapbench doctor` judges, each with about the GB of GPU memory it takes at most; 0: it needs none."""
 
+
+@dataclass(frozen=True)
+class DiskNeed:
+    """About what an environment takes, in GB."""
+
+    without_gpu: float
+    """Measured."""
+    with_gpu: float
+    """With NVIDIA's packages: a guess."""
+
+
+# v2: 0.2 GB of bfloat16 weights, 0.5 GB of CUDA itself, and for six clips of 16 s about five copies of the first
+# convolution's 51199 x 512 values, 1.6 GB: calculated, not measured on a GPU.
+_SMART_TURN = (("v3-onnx", 0.0), ("v2", 3.0), ("tiny", 1.0))
 
 CATALOG = (
-    CatalogEntry("smart_turn", "servers.smart_turn", "smart_turn", "light", others=(("torch", "--model=v2"),)),
+    CatalogEntry("smart_turn", "servers.smart_turn", "smart_turn", "light", (("torch", "--model=v2"),), _SMART_TURN),
     CatalogEntry("echo", "servers.echo", "echo", "light"),
 )
+
+DISK_GB = {"torch": DiskNeed(without_gpu=1.3, with_gpu=8.0)}
+"""By environment; the harness's own needs no room of its own."""
 
 
 def lookup(name: str) -> CatalogEntry:

@@ -44,6 +44,12 @@ class Gpus:
     def close(self) -> None:
         self._nvml.nvmlShutdown()
 
+    @property
+    def cuda_version(self) -> tuple[int, int] | None:
+        """The newest CUDA that the driver knows, as (13, 0); None when it does not say."""
+        number = self._ask(self._nvml.nvmlSystemGetCudaDriverVersion_v2)
+        return None if number is None else (number // 1000, number % 1000 // 10)
+
     def describe(self) -> list[Gpu]:
         """What is built in."""
         nvml = self._nvml

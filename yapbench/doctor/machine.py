@@ -1,7 +1,4 @@
-"""What this machine has and lacks, each lack with the one command that mends it.
-
-`look` asks the machine; `findings` is a pure function over the answers.
-"""
+"""The machine itself: system, Python, disk, ports for trials, limits of processes. Knows no server."""
 
 from __future__ import annotations
 
@@ -9,19 +6,22 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from servers.common.errors import StartupRefused
-from servers.smart_turn import weights
-from yapbench import command, machine, probe
-from yapbench.errors import ExitCode
-from yapbench.gpu import Gpus
+from yapbench import command, probe
+from yapbench.doctor.finding import Finding
+from yapbench.machine import this_machine
 
 OLDEST_PYTHON = (3, 11)
 NEEDED_BYTES = 3_000_000_000
 NEEDED_PORTS = 100
+NEEDED_FILES = 4096
+"""A connection is an open file, and a server inherits this shell's limit."""
+
+NEEDED_SHARED_BYTES = 64_000_000
+SHARED_MEMORY = Path("/dev/shm")
 MODULES = ("papermill", "pandas", "pyarrow", "aiohttp", "fastapi", "uvicorn", "onnxruntime")
 TOOLS = {
     "flite": ("makes English samples", "sudo apt-get install -y flite"),
@@ -31,21 +31,9 @@ TOOLS = {
 """Programs that some tasks want: what for, and how to get them."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    ok: bool
-    what: str
-    remedy: str = ""
-    """One command, or one line of what to do; empty when all is well."""
-    needed: bool = True
-    """Without it something that everybody uses does not work."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Probes:
-    """What the machine answered."""
+class Machine:
+    """What it answered."""
 
     platform: str
     python: tuple[int, int]
@@ -57,46 +45,38 @@ class Probes:
     """Of NEEDED_PORTS that were tried."""
     cpus: int
     missing_modules: tuple[str, ...]
-    model_lack: str
-    """Why Smart Turn's weights cannot be used; empty when they can."""
     tools: Mapping[str, bool]
-    gpus: tuple[str, ...]
-    gpu_device: bool
-    """A GPU's device file is there, whether or not its driver answers."""
+    open_files: tuple[int, int] | None
+    """The limit in force and the one it may be raised to; None where there is none to be asked."""
+    shared_bytes: int | None
+    """Size of /dev/shm; None where there is none."""
 
 
-def look(checkout: Path = command.CHECKOUT) -> Probes:
-    """Ask this machine. Starts nothing and changes nothing."""
-    tools = {name: any(shutil.which(n) for n in (name, f"{name}-browser")) for name in TOOLS}
-    ports = list(command.PORTS)[:: len(command.PORTS) // NEEDED_PORTS]
-    gpus = Gpus.open()
-    names = tuple(f"{gpu.name} (driver {gpu.driver})" for gpu in gpus.describe()) if gpus else ()
-    if gpus:
-        gpus.close()
-    return Probes(
+def look(checkout: Path) -> Machine:
+    """Ask. Starts nothing and changes nothing."""
+    sampled = list(command.PORTS)[:: len(command.PORTS) // NEEDED_PORTS]
+    return Machine(
         platform=sys.platform,
         python=sys.version_info[:2],
         has_venv=all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")),
         free_bytes=shutil.disk_usage(checkout).free,
         checkout=checkout,
         writable=os.access(checkout, os.W_OK),
-        free_ports=sum(probe.port_is_free(port) for port in ports),
-        cpus=machine.this_machine().cores,
+        free_ports=sum(probe.port_is_free(port) for port in sampled),
+        cpus=this_machine().cores,
         missing_modules=tuple(name for name in MODULES if importlib.util.find_spec(name) is None),
-        model_lack=_model_lack(),
-        tools=tools,
-        gpus=names,
-        gpu_device=Path("/dev/nvidiactl").exists(),
+        tools={name: any(shutil.which(n) for n in (name, f"{name}-browser")) for name in TOOLS},
+        open_files=_open_files(),
+        shared_bytes=shutil.disk_usage(SHARED_MEMORY).total if SHARED_MEMORY.is_dir() else None,
     )
 
 
-def findings(probes: Probes | None = None) -> list[Finding]:
-    """What the answers mean, the needed things first. Without `probes`, this machine's."""
-    found = probes or look()
+def findings(found: Machine) -> list[Finding]:
+    """What the answers mean, the needed things first."""
     version = ".".join(map(str, found.python))
     oldest = ".".join(map(str, OLDEST_PYTHON))
     missing = ", ".join(found.missing_modules)
-    seen = [
+    return [
         Finding(
             found.platform == "linux",
             f"operating system {found.platform}",
@@ -120,43 +100,43 @@ def findings(probes: Probes | None = None) -> list[Finding]:
             "ss -ltnp shows who holds them",
         ),
         Finding(not missing, f"Python packages{f' without {missing}' if missing else ''}", "make setup"),
-        Finding(not found.model_lack, "Smart Turn v3 weights", found.model_lack),
         Finding(
             found.cpus >= 2,
             f"{found.cpus} CPU{'s' if found.cpus > 1 else ''}",
             "give the container or machine a second one: load and server share this one, latencies are too high",
             needed=False,
         ),
-        _gpu(found),
+        *_limits(found),
         *(
             Finding(there, f"{name} ({TOOLS[name][0]})", TOOLS[name][1], needed=False)
             for name, there in found.tools.items()
         ),
     ]
-    return [replace(finding, remedy="") if finding.ok else finding for finding in seen]
 
 
-def report(found: Iterable[Finding]) -> int:
-    """Print them and return the exit code: 2 when something needed is missing."""
-    good = True
-    for finding in found:
-        mark = "ok  " if finding.ok else "FAIL" if finding.needed else "note"
-        print(f"{mark}  {finding.what}" + ("" if finding.ok else f"\n      -> {finding.remedy}"))
-        good = good and (finding.ok or not finding.needed)
-    return ExitCode.OK if good else ExitCode.USAGE
+def _limits(found: Machine) -> list[Finding]:
+    limits = []
+    if found.open_files is not None:
+        now, most = found.open_files
+        raised = f"ulimit -n {NEEDED_FILES}"
+        if most < NEEDED_FILES:
+            raised = f"sudo prlimit --pid $$ --nofile={NEEDED_FILES} (a container: start it with --ulimit nofile=65536)"
+        many = "any number of" if now == sys.maxsize else now
+        limits.append(Finding(now >= NEEDED_FILES, f"{many} open files a process may have", raised, needed=False))
+    if found.shared_bytes is not None:
+        larger = f"sudo mount -o remount,size=1g {SHARED_MEMORY} (a container: start it with --shm-size=1g)"
+        what = f"{found.shared_bytes / 1e6:.0f} MB of shared memory at {SHARED_MEMORY}"
+        limits.append(Finding(found.shared_bytes >= NEEDED_SHARED_BYTES, what, larger, needed=False))
+    return limits
 
 
-def _gpu(found: Probes) -> Finding:
-    if found.gpus:
-        return Finding(True, f"GPU: {', '.join(found.gpus)}", needed=False)
-    if found.gpu_device:
-        return Finding(False, "a GPU is there but its driver does not answer", "nvidia-smi says why", needed=False)
-    return Finding(True, "no GPU: servers run on the CPU", needed=False)
+def _open_files() -> tuple[int, int] | None:
+    if sys.platform == "win32":
+        return None
+    import resource  # not on Windows
 
-
-def _model_lack() -> str:
-    try:
-        weights.locate("auto")
-    except StartupRefused as refused:
-        return str(refused)
-    return ""
+    now, most = (
+        sys.maxsize if limit == resource.RLIM_INFINITY else limit
+        for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
+    return now, most
