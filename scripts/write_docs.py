@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- settings: begin (written by scripts/write_docs.py) -->", "<!-- settings: end -->"
 FILES, FILES_END = "<!-- files: begin (written by scripts/write_docs.py) -->", "<!-- files: end -->"
 LISTED = (
-    "yapbench", "yapbench/clients", "yapbench/verbs", "yapbench/plots", "yapbench/report", "yapbench/engines",
-    "servers/common",
+    "yapbench", "yapbench/clients", "yapbench/verbs", "yapbench/doctor", "yapbench/plots", "yapbench/report",
+    "yapbench/engines", "servers/common",
 )  # fmt: skip
 
 HEAD = """\

@@ -8,20 +8,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from yapbench.obtained import ENGINE, ENGINE_PARTS
+
 _UNITS: Final = {"_ms": "ms", "_s": "s", "_secs": "s", "_bytes": "bytes", "_hz": "Hz"}
 _NAMES: Final = {
     "window_ms": "window",
     "idle_gap_ms": "idle gap",
     "batch_buckets": "buckets",
     "max_secs": "audio limit",
+    "torch_compile": "compile",
+    "cuda_graphs": "CUDA graphs",
 }
 _COUNTED: Final = {"sessions": "session"}
 """Settings that count things: said as "2 sessions"."""
 
+_SAY_THEMSELVES: Final = (ENGINE, "model", "dtype", "device", "torch_compile")
+"""Settings whose values need no name beside them."""
+
 
 def varying(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Names of the settings with more than one value, in alphabetical order."""
-    names = {name for setting in settings for name in setting}
+    """Names of the settings with more than one value, in alphabetical order.
+
+    Where several of those that choose what computes vary, `engine` stands for them: not every model has them all.
+    """
+    names = separate(settings)
+    parts = [name for name in names if name in ENGINE_PARTS]
+    left_out = parts if len(parts) > 1 else [ENGINE]
+    found = {*names, ENGINE} if len(parts) > 1 else set(names)
+    return tuple(sorted(found - set(left_out)))
+
+
+def separate(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """`varying`, with each part of the engine by itself."""
+    names = {name for setting in settings for name in setting} - {ENGINE}
     return tuple(sorted(n for n in names if len({_key(s.get(n)) for s in settings}) > 1))
 
 
@@ -41,6 +60,8 @@ def words(name: str, value: object) -> str:
     """One setting's value as said in a sentence."""
     if name in _COUNTED:
         return f"{plain(value)} {_COUNTED[name]}{'' if value == 1 else 's'}"
+    if name in _SAY_THEMSELVES:
+        return plain(value)
     word, unit = _word_and_unit(name)
     return f"{word} {plain(value)} {unit}".rstrip()
 

@@ -5,12 +5,13 @@ Invalid points and indicative tails take no part. Knows words and estimates; kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from yapbench import axes, effects
 from yapbench.effects import of_level
 from yapbench.measures import Point
+from yapbench.obtained import ENGINE
 from yapbench.turns import Decisions
 from yapbench.words import at, capital, interval, ms, number, rate, value_of
 
@@ -104,6 +105,28 @@ def best_setting(points: Sequence[Point], measure: str = "latency_p50_ms") -> st
     return f"{capital(axes.label(ranked[0].setting, names))}: the lowest p50 at {at(kept, level)} ({value})"
 
 
+def engines(points: Sequence[Point]) -> str:
+    """Which engine serves most at the heaviest load, each in its own best setting, and how far the next one is."""
+    kept = effects.usable(points, "rps")
+    if not kept:
+        return "Engines: too little was answered to compare them"
+    level = max(p.level for p in kept)
+    best: dict[str, Point] = {}
+    for point in sorted((p for p in kept if p.level == level), key=lambda p: (-(p["rps"].value or 0), p.trial_id)):
+        best.setdefault(str(point.setting.get(ENGINE)), point)
+    ranked = list(best.items())
+    first, value = ranked[0][0], ranked[0][1]["rps"]
+    if len(ranked) == 1:
+        return f"{capital(first)}: {rate(value.value or 0)} requests/s at {at(kept, level)}"
+    tied = [name for name, point in ranked[1:] if point["rps"].overlaps(value)]
+    if tied:
+        return f"{capital(first)} and {' and '.join(tied)} serve alike at {at(kept, level)}"
+    second, other = ranked[1][0], ranked[1][1]["rps"]
+    ratio = (value.value or 0) / (other.value or 1)
+    numbers = f"{rate(value.value or 0)} vs {rate(other.value or 0)} requests/s"
+    return f"{capital(first)} serves {ratio:.1f}x the requests of {second} at {at(kept, level)} ({numbers})"
+
+
 def batches(points: Sequence[Point]) -> str:
     """How many requests shared a batch at the heaviest load."""
     level, top = _top(points)
@@ -162,8 +185,11 @@ def resources(points: Sequence[Point]) -> str:
     return f"The server used up to {max(cpu) / 100:.1f} cores over a load level, and {max(rss):.0f} MiB"
 
 
-def numbers(points: Sequence[Point], found: Decisions, slo_ms: float) -> list[Number]:
-    """The four big numbers: latency of the lightest load, most requests, goodput share there, turns decided right."""
+def numbers(points: Sequence[Point], decided: Mapping[str, Decisions], slo_ms: float) -> list[Number]:
+    """The four big numbers: latency of the lightest load, most requests, most in time, turns decided right.
+
+    `decided` by model; of several the one that decides best is named.
+    """
     names = axes.varying([p.setting for p in points])
     lowest = min((p.level for p in effects.usable(points, "latency_p50_ms")), default=None)
     light = [p for p in effects.usable(points, "latency_p50_ms") if p.level == lowest]
@@ -176,7 +202,7 @@ def numbers(points: Sequence[Point], found: Decisions, slo_ms: float) -> list[Nu
         _number_of(fast, "latency_p50_ms", "ms", "latency p50", names),
         _number_of(full, "rps", "requests/s", "most served", names),
         _number_of(good, "goodput_rps", "requests/s", f"most within {axes.plain(float(slo_ms))} ms", names),
-        _accuracy(found),
+        _accuracy(decided),
     ]
 
 
@@ -189,12 +215,15 @@ def _number_of(point: Point | None, measure: str, unit: str, label: str, names: 
     return Number(rate(value.value or 0), unit, label, interval(value), note)
 
 
-def _accuracy(found: Decisions) -> Number:
-    value = found.accuracy
-    if value.value is None:
-        return Number(None, "%", "turns decided right", "", value.reason)
+def _accuracy(decided: Mapping[str, Decisions]) -> Number:
+    known = {model: found for model, found in decided.items() if found.accuracy.value is not None}
+    if not known:
+        return Number(None, "%", "turns decided right", "", "no labelled clip was answered")
+    model = max(known, key=lambda name: known[name].accuracy.value or 0)
+    found, value = known[model], known[model].accuracy
     note = f"{len(found.clips)} clips, threshold {axes.plain(found.threshold)}"
-    return Number(f"{100 * value.value:.1f}", "%", "turns decided right", interval(value.scaled(100)), note)
+    note = f"{model} · {note}" if len(known) > 1 else note
+    return Number(f"{100 * (value.value or 0):.1f}", "%", "turns decided right", interval(value.scaled(100)), note)
 
 
 def _top(points: Sequence[Point]) -> tuple[str, list[Point]]:

@@ -6,12 +6,13 @@ Two points match when everything but the one setting (or the load level) is equa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from yapbench import axes, stats
 from yapbench.measures import Point
+from yapbench.obtained import ENGINE, ENGINE_PARTS
 from yapbench.stats import Estimate
 
 
@@ -50,13 +51,30 @@ def usable(points: Iterable[Point], measure: str) -> list[Point]:
 
 
 def of_axis(points: Sequence[Point], axis: str, level: float, measure: str) -> Effect | None:
-    """The strongest effect of going from the axis's first value to another one; None without a matched pair."""
+    """The strongest effect of going from the axis's first value to another one; None without a matched pair.
+
+    First is the first value with a match: an int8 model has none in a comparison of dtypes. Engines have no first
+    one: of them any two of different models are compared, if there are several models.
+    """
     kept = [point for point in usable(points, measure) if point.level == level]
-    others = [n for n in axes.varying([p.setting for p in points]) if n != axis]
-    steps = axes.values((p.setting for p in points), axis)
-    found = [_effect(kept, axis, others, steps[0], after, level, measure) for after in steps[1:]]
-    known = [effect for effect in found if effect is not None]
+    settings = [p.setting for p in points]
+    names = axes.separate(settings) if axis in ENGINE_PARTS else axes.varying(settings)
+    others = [n for n in names if n != axis]
+    steps = axes.values(settings, axis)
+    known: list[Effect] = []
+    for number, before in enumerate(steps):
+        later = [after for after in steps[number + 1 :] if axis != ENGINE or _may_meet(settings, before, after)]
+        found = [_effect(kept, axis, others, before, after, level, measure) for after in later]
+        known += [effect for effect in found if effect is not None]
+        if known and axis != ENGINE:
+            break
     return max(known, key=lambda e: (e.shown, e.strength, _size(e)), default=None)
+
+
+def _may_meet(settings: Iterable[Mapping[str, Any]], *engines: object) -> bool:
+    """Whether two engines are of different models, or there is only one model."""
+    models = {axes.plain(s.get(ENGINE)): s.get("model") for s in settings}
+    return len(set(models.values())) == 1 or len({models[axes.plain(engine)] for engine in engines}) > 1
 
 
 def of_level(points: Sequence[Point], before: float, after: float, measure: str) -> Effect | None:

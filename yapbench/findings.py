@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from yapbench import axes, captions
 from yapbench.effects import Effect, of_axis
 from yapbench.measures import Point
+from yapbench.obtained import ENGINE, ENGINE_PARTS
 from yapbench.words import at, capital, ms, number, rate, value_of
 
 
@@ -48,9 +49,11 @@ def of_settings(points: Sequence[Point]) -> list[Finding]:
 
     Where nothing is shown over all the other settings, each value of those is looked at alone.
     """
-    names = axes.varying([point.setting for point in points])
+    settings = [point.setting for point in points]
+    names = axes.varying(settings)
+    parts = [n for n in axes.separate(settings) if n in ENGINE_PARTS and n != "model"] if ENGINE in names else []
     found: list[Finding] = []
-    for axis in names:
+    for axis in (*names, *parts):
         for say in (_window,) if axis.endswith("window_ms") else (_requests, _latency):
             overall = say(points, axis)
             if overall is not None:

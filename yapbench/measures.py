@@ -15,6 +15,7 @@ import pandas as pd
 
 from yapbench import stats, turns
 from yapbench.counters import Samples
+from yapbench.obtained import setting_of
 from yapbench.schema import Outcome, Phase
 from yapbench.stats import Estimate, Resample
 from yapbench.store import TrialData
@@ -130,7 +131,7 @@ def _measure(trial: TrialData, samples: Samples, level: float, repeat: int | Non
     values |= _rates(rows, slo_ms, replicates) | _resources(samples, rows, spans)
     return Point(
         trial_id=str(trial.info["trial_id"]),
-        setting=dict(trial.info.get("settings") or {}),
+        setting=setting_of(trial.info),
         kind=str((trial.info.get("load") or {}).get("kind", "closed")),
         level=level,
         repeat=repeat,

@@ -30,6 +30,10 @@ _PORT_FREE_S = 10.0
 _ATTEMPTS = 3
 """For a free port that somebody else took between the look and the server's bind."""
 
+_COMPILE_POLL_S = 0.5
+_BUSY_STATUS_S = 30.0
+"""For an answer of a server whose compiler takes every core."""
+
 
 class Server:
     """A running server. As a context manager it is stopped at the end, if it is ours."""
@@ -97,6 +101,28 @@ class Server:
             hint = ": set STATUS_KEY" if code == 401 else ""
             raise ServerError(f"{self.url}/status answered {code}{hint}", log_tail=self.log_tail())
         return value
+
+    def wait_until_compiled(self, timeout_s: float) -> dict[str, Any]:
+        """Return its /status when no model is being compiled any more; at once where none ever was.
+
+        A failed compile is no error: the status says so. Raises ServerDied, or ServerNotReady after `timeout_s`.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            status = self.status(timeout_s=_BUSY_STATUS_S)
+            facts = status.get("compile")
+            if not isinstance(facts, dict) or facts.get("state") not in ("waiting", "compiling"):
+                return status
+            if time.monotonic() > deadline_s:
+                ready = f"{facts.get('shapes_ready')} of {facts.get('shapes')} shapes were ready"
+                raise ServerNotReady(
+                    f"{self.name} was still compiling after {timeout_s:g} s: {ready}", log_tail=self.log_tail()
+                )
+            if self.supervised is not None and self.supervised.wait(_COMPILE_POLL_S):
+                ended = _in_words(self.supervised.exit_code)
+                raise ServerDied(f"{self.name} {ended} while it compiled", log_tail=self.log_tail())
+            if self.supervised is None:
+                time.sleep(_COMPILE_POLL_S)
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of its log; "" for an attached server."""

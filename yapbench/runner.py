@@ -21,8 +21,13 @@ from yapbench.errors import ServerDied, ServerError, UsageError
 from yapbench.live import LiveStatus
 from yapbench.metronome import Metronome
 from yapbench.monitor import Monitor
+from yapbench.obtained import compile_words
 from yapbench.schema import MACHINE, METHOD_VERSION, SCHEMA_VERSION
 from yapbench.trial import CHECKOUT, Trial
+
+READY_TIMEOUT_S = 120.0
+COMPILE_TIMEOUT_S = 1800.0
+"""The first shapes of a large model take minutes on a small machine; what is kept is found again by later trials."""
 
 
 class Run:
@@ -50,7 +55,10 @@ class Run:
         return cls(trial, folder)
 
     def start(self) -> process.Server:
-        """Launch the server and wait until it is ready. A failure is stored as this trial's result, then raised."""
+        """Launch the server and wait until it is ready, and until its model is compiled where that was asked for.
+
+        A failure is stored as this trial's result, then raised; a failed compile is none, /status keeps it.
+        """
         trial = self.trial
         if trial.url:
             if trial.settings:
@@ -58,22 +66,38 @@ class Run:
                     f"url={trial.url}: the settings {sorted(trial.settings)} of a running server cannot be set"
                 )
             self.server = process.attach(trial.url)
-        else:
-            settings = dict(trial.settings)
-            if trial.trace:
-                settings["trace_path"] = str(self.folder / "trace.jsonl")
-            try:
-                self.server = process.launch(
-                    trial.server,
-                    settings=settings,
-                    log_path=self.folder / "server.log",
-                    cpus=self._pinning.server_cpus,
-                )
-            except ServerError as failure:
-                self._store(failure=failure)
-                raise
-        self._obtained = self.server.status()
+            self._obtained = self.server.wait_until_compiled(COMPILE_TIMEOUT_S)
+            return self.server
+        settings = dict(trial.settings)
+        if trial.trace:
+            settings["trace_path"] = str(self.folder / "trace.jsonl")
+        try:
+            self.server = process.launch(
+                trial.server,
+                settings=settings,
+                log_path=self.folder / "server.log",
+                ready_timeout_s=READY_TIMEOUT_S,
+                cpus=self._pinning.server_cpus,
+            )
+            self._obtained = self.server.wait_until_compiled(COMPILE_TIMEOUT_S)
+        except ServerError as failure:
+            self._store(failure=failure)
+            raise
         return self.server
+
+    def started_words(self) -> list[str]:
+        """What the server came up as, line by line: readiness, device and dtype obtained, how compiling ended."""
+        if self.server is None:
+            return ["no server was started"]
+        found = self._obtained
+        ready = f"ready after {self.server.ready_s:.1f} s" if self.server.supervised else "runs already"
+        lines = [f"{ready} at {self.server.url}"]
+        model = (found.get("model") or {}).get("model_id")
+        if model:
+            dtype = str(found.get("dtype")).removeprefix("torch.")
+            lines.append(f"{model} in {dtype} on {found.get('device')}, {found.get('backend')}")
+        compiling = compile_words(found)
+        return [*lines, compiling] if compiling else lines
 
     def measure(self) -> None:
         """Run every load level and repeat, then store rows, machine samples and trial.json.

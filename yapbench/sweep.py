@@ -19,7 +19,7 @@ from yapbench import catalog, store
 from yapbench.errors import UsageError
 from yapbench.trial import HARNESS_PARAMETERS, LOAD_PARAMETERS, Trial, notebook_path
 
-KEYS = ("notebook", "server", "parameters", "exclude", "description", "name")
+KEYS = ("notebook", "server", "parameters", "grids", "exclude", "description", "name")
 
 LEVEL_AXIS = "concurrency"
 """The one client-side axis: its values are measured one after another in a single run of the server."""
@@ -27,7 +27,7 @@ LEVEL_AXIS = "concurrency"
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked grid. `axes` restart the server between values; `fixed` holds everything else."""
+    """One or several checked grids. `axes` restart the server between values; `fixed` holds everything else."""
 
     name: str
     description: str
@@ -36,6 +36,8 @@ class Sweep:
     fixed: Mapping[str, Any]
     axes: Mapping[str, Sequence[Any]]
     exclude: Sequence[Mapping[str, Any]] = ()
+    more: Sequence[Sweep] = ()
+    """Further grids of the same file: what one model has for an axis another may not have at all."""
     text: str = ""
     """The file as it was read; empty for a grid that was not one."""
 
@@ -68,43 +70,55 @@ class Sweep:
         notebook_path(notebook)
         server = str(raw.get("server", notebook.split("_", 1)[-1]))
         entry = catalog.lookup(server)
-        parameters = raw.get("parameters") or {}
+        common = raw.get("parameters") or {}
+        grids = raw.get("grids", [{}])
+        if not isinstance(grids, list) or not grids or not all(isinstance(grid, dict) for grid in grids):
+            raise UsageError("the key 'grids' must be a list of blocks like parameters:")
         known = {*LOAD_PARAMETERS, *HARNESS_PARAMETERS, *catalog.known_parameters(entry)} - {
             "out_dir",
             "sweep",
         }
-        for parameter, value in parameters.items():
+        blocks = [{**common, **grid} for grid in grids]
+        every = {parameter for block in blocks for parameter in block}
+        for parameter, value in ((p, v) for block in blocks for p, v in block.items()):
             if parameter not in known:
                 raise UsageError.unknown(f"parameter of {notebook}", str(parameter), known)
             if isinstance(value, list) and not value:
                 raise UsageError(f"parameter {parameter!r}: an empty list leaves nothing to run")
         exclude = raw.get("exclude") or []
-        for rule in exclude:
-            for parameter in rule:
-                if parameter not in parameters:
-                    raise UsageError.unknown("parameter in exclude", str(parameter), parameters)
-        axes = {key: value for key, value in parameters.items() if isinstance(value, list) and key != LEVEL_AXIS}
-        fixed = {key: value for key, value in parameters.items() if key not in axes}
-        if isinstance(fixed.get(LEVEL_AXIS), list):
-            fixed[LEVEL_AXIS] = ",".join(str(level) for level in fixed[LEVEL_AXIS])
-        return cls(
-            name=str(raw.get("name", name)),
-            description=str(raw.get("description", "")),
-            notebook=notebook,
-            server=server,
-            fixed=fixed,
-            axes=axes,
-            exclude=exclude,
+        for parameter in (parameter for rule in exclude for parameter in rule):
+            if parameter not in every:
+                raise UsageError.unknown("parameter in exclude", str(parameter), every)
+        first, *more = (
+            cls(
+                name=str(raw.get("name", name)),
+                description=str(raw.get("description", "")),
+                notebook=notebook,
+                server=server,
+                fixed=fixed,
+                axes=axes,
+                exclude=exclude,
+            )
+            for fixed, axes in map(_split, blocks)
         )
+        return replace(first, more=more)
+
+    @property
+    def axis_names(self) -> list[str]:
+        """What varies in any of the grids or between them, in the order of the file."""
+        grids = (self, *self.more)
+        names = dict.fromkeys(name for grid in grids for name in (*grid.fixed, *grid.axes))
+        single = {name: {str(grid.fixed.get(name)) for grid in grids} for name in names}
+        return [n for n in names if n != LEVEL_AXIS and (len(single[n]) > 1 or any(n in grid.axes for grid in grids))]
 
     def parameter_sets(self) -> list[dict[str, Any]]:
-        """One set of notebook parameters for each trial, in the file's order, last axis fastest."""
+        """One set of notebook parameters for each trial, in the file's order, last axis fastest, grid after grid."""
         sets = []
         for values in itertools.product(*self.axes.values()):
             chosen = dict(self.fixed) | dict(zip(self.axes, values, strict=True))
-            if not any(all(chosen[key] == value for key, value in rule.items()) for rule in self.exclude):
+            if not any(all(chosen.get(key) == value for key, value in rule.items()) for rule in self.exclude):
                 sets.append(chosen)
-        return sets
+        return [*sets, *(chosen for grid in self.more for chosen in grid.parameter_sets())]
 
     def trials(self) -> list[Trial]:
         """Every trial of the grid, checked; raises UsageError for a value that the server refuses."""
@@ -112,6 +126,17 @@ class Sweep:
             Trial.from_parameters(self.server, self.notebook, chosen | {"sweep": self.name})
             for chosen in self.parameter_sets()
         ]
+
+
+def _split(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
+    """(fixed, axes) of a block: its lists are axes, but the load levels, which are measured in one run."""
+    axes: dict[str, Sequence[Any]] = {
+        key: value for key, value in parameters.items() if isinstance(value, list) and key != LEVEL_AXIS
+    }
+    fixed = {key: value for key, value in parameters.items() if key not in axes}
+    if isinstance(fixed.get(LEVEL_AXIS), list):
+        fixed[LEVEL_AXIS] = ",".join(str(level) for level in fixed[LEVEL_AXIS])
+    return fixed, axes
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def plan(sweep: Sweep, *, runs_dir: Path, retry_failed: bool = False) -> list[Pl
 
 def describe(planned: Planned, axes: list[str]) -> str:
     """A trial in a few words: the values on the sweep's axes."""
-    chosen = {name: planned.job.parameters[name] for name in axes}
+    chosen = {name: planned.job.parameters[name] for name in axes if name in planned.job.parameters}
     return " ".join(f"{name}={value}" for name, value in chosen.items()) or "(one setting)"
 
 
@@ -69,11 +69,11 @@ def total_estimate_s(planned: list[Planned], *, per_request_s: float) -> float:
 def show(sweep: Sweep, planned: list[Planned], console: Console, *, folder: Path) -> None:
     """`--dry-run`: the trials, which are finished, and an estimate with where it comes from."""
     table = Table(title=f"{sweep.name}: {len(planned)} trials", title_justify="left", box=SIMPLE_HEAD)
-    for column in ("trial", "state", *sweep.axes, LEVEL_AXIS, "requests"):
+    for column in ("trial", "state", *sweep.axis_names, LEVEL_AXIS, "requests"):
         table.add_column(column, no_wrap=True)
     for item in planned:
         levels = ",".join(f"{level:g}" for level in item.trial.profile.levels)
-        values = [str(item.job.parameters[name]) for name in sweep.axes]
+        values = [str(item.job.parameters.get(name, "")) for name in sweep.axis_names]
         state = "finished" if item.finished else "to run"
         table.add_row(item.trial.trial_id, state, *values, levels, str(planned_requests(item.trial) or "by time"))
     console.print(table)
@@ -101,7 +101,7 @@ def run(
             store.write_text(folder / store.GRID, sweep.text)
         todo = [item for item in planned if not item.finished]
         console.print(f"{sweep.name}: {len(planned)} trials, {len(planned) - len(todo)} finished already")
-        axes = list(sweep.axes)
+        axes = sweep.axis_names
         by_folder = {item.job.folder: item for item in planned}
         started_s, ended = time.monotonic(), 0
         with _progress_lines(console, [item.job.folder for item in todo]):

@@ -100,6 +100,38 @@ def sweep(folder: Path, *, requests: int = 130, repeats: int = 1, levels: Iterab
     return folder
 
 
+ENGINES = (
+    ("v3-onnx", None, None, 27.0),
+    ("tiny", "torch.float32", "off", 12.0),
+    ("tiny", "torch.float32", "ready", 10.0),
+    ("tiny", "torch.bfloat16", "off", 15.0),
+    ("tiny", "torch.bfloat16", "failed", 15.0),
+)
+"""(model, dtype, how compiling ended, ms a clip) of the trials of `models`."""
+
+
+def models(folder: Path, *, requests: int = 130, levels: Iterable[float] = (1, 8)) -> Path:
+    """Write twenty trials: five engines x window x buckets. The tiny ones decide a little worse."""
+    levels = tuple(levels)
+    grid = [(engine, w, b) for engine in ENGINES for w in (0.0, 5.0) for b in ("1", "1,2,4")]
+    for number, ((model, dtype, state, service_ms), window_ms, buckets) in enumerate(grid):
+        chosen: dict[str, Any] = {"window_ms": window_ms, "batch_buckets": buckets, "model": model, "dtype": dtype}
+        if state is not None:
+            chosen |= {"torch_compile": state != "off", "compile_state": state}
+        shift = 0.0 if model == "v3-onnx" else 0.2
+        folder_of_trial = folder / f"{number:02d}a1b2c3d4e5"
+        trial(
+            folder_of_trial,
+            settings=chosen,
+            levels=levels,
+            requests=requests,
+            service_ms=service_ms,
+            shift=shift,
+            seed=number,
+        )
+    return folder
+
+
 def info(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """A whole trial.json, status done."""
     return {
@@ -112,8 +144,14 @@ def info(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         "status": "done",
         "failure": None,
         "asked": dict(settings),
-        "settings": dict(settings) | {"deadline_ms": 2500.0, "model": "v3-onnx"},
-        "obtained": {"device": "cpu", "dtype": "int8", "versions": {"onnxruntime": "1.31.1"}},
+        "settings": {"deadline_ms": 2500.0, "model": "v3-onnx"}
+        | {k: v for k, v in settings.items() if k != "compile_state"},
+        "obtained": {
+            "device": "cpu",
+            "dtype": settings.get("dtype") or "int8",
+            "versions": {"onnxruntime": "1.31.1"},
+            "compile": {"state": settings.get("compile_state", "off"), "seconds": 2.5, "shapes_ready": 4, "shapes": 4},
+        },
         "load": {
             "kind": "closed",
             "levels": [1, 4, 8],

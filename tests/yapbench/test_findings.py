@@ -291,7 +291,7 @@ def test_resources_in_words() -> None:
 
 
 def test_four_numbers_with_their_intervals_and_where_they_hold() -> None:
-    latency, most, good, right = captions.numbers(sessions(), decided(), 100)
+    latency, most, good, right = captions.numbers(sessions(), {"v3-onnx": decided()}, 100)
     assert (latency.value, latency.interval, latency.note) == ("33.0", "32.7–33.3", "1 client · 1 session")
     assert (most.value, most.note) == ("57.1", "8 clients · 2 sessions")
     assert good.label == "most within 100 ms"
@@ -299,6 +299,38 @@ def test_four_numbers_with_their_intervals_and_where_they_hold() -> None:
 
 
 def test_a_number_that_is_not_there_is_none_with_a_reason() -> None:
-    found = captions.numbers(failed_points(), decided(), 100)
+    found = captions.numbers(failed_points(), {"v3-onnx": decided()}, 100)
     assert [number.value for number in found[:3]] == [None, None, None]
     assert all(number.note for number in found)
+
+
+def engines() -> list[Point]:
+    """Two models, of which one has dtypes: v3 serves 60, tiny 90 in float32 and 120 in bfloat16."""
+    found = []
+    for model, dtype, rps in (("v3-onnx", "int8", 60.0), ("tiny", "float32", 90.0), ("tiny", "bfloat16", 120.0)):
+        for window in (0, 5):
+            setting = {"model": model, "dtype": dtype, "engine": f"{model} {dtype}", "window_ms": window}
+            found += [point(setting, level, rps + window, 1000 / rps) for level in (1, 8)]
+    return found
+
+
+def test_models_are_compared_as_engines_and_dtypes_within_their_model() -> None:
+    texts = [finding.text for finding in findings.of_settings(engines())]
+
+    assert any(text.startswith("Tiny bfloat16 serves 2.0x the requests of v3-onnx int8") for text in texts)
+    assert any(text.startswith("Bfloat16 serves 32 % more requests than float32") for text in texts)
+    assert not any("int8" in text and text.startswith("Float32") for text in texts)
+
+
+def test_the_engines_in_one_title() -> None:
+    title = captions.engines(engines())
+
+    assert title == "Tiny bfloat16 serves 1.3x the requests of tiny float32 at 8 clients (125.0 vs 95.0 requests/s)"
+    assert captions.engines([]) == "Engines: too little was answered to compare them"
+
+
+def test_the_model_that_decides_best_is_named_among_several() -> None:
+    worse = dataclasses.replace(decided(), accuracy=near(0.6))
+    right = captions.numbers(engines(), {"tiny": worse, "v3-onnx": decided()}, 100)[3]
+
+    assert (right.value, right.note.partition(" · ")[0]) == ("90.0", "v3-onnx")

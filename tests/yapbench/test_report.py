@@ -295,3 +295,25 @@ def test_paths_of_this_machine_are_shortened() -> None:
     checkout = Path(report.__file__).resolve().parents[2]
     assert portable(f"cd {checkout} && {checkout}/.venv/bin/python") == "cd . && ./.venv/bin/python"
     assert portable(f"{checkout}-other") == f"{checkout}-other"
+
+
+@pytest.fixture(scope="module")
+def models_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = made_up.models(tmp_path_factory.mktemp("runs") / "models", requests=40)
+    return report.build(folder).read_text(encoding="utf-8")
+
+
+def test_several_models_are_compared_by_what_each_obtained(models_page: str) -> None:
+    assert_offline(models_page)
+    assert 'id="figure-engines"' in models_page
+    for engine in ("v3-onnx int8", "tiny float32", "tiny float32, compiled", "tiny bfloat16, compile failed"):
+        assert f'<td data-sort="{engine}">' in models_page
+    assert "compile failed after 2.5 s (4 of 4 shapes)" in models_page
+
+
+def test_each_model_has_its_own_decisions(models_page: str) -> None:
+    ids = Page(models_page).ids
+
+    assert {"figure-turns-v3-onnx", "figure-turns-tiny"} <= set(ids)
+    assert len(ids) == len(set(ids))
+    assert "tiny: clips by label" in models_page

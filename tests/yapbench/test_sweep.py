@@ -93,3 +93,26 @@ def test_estimates_count_every_request_or_every_second() -> None:
     assert planned_requests(counted) == 12 * 2 * 3
     assert estimate_s(counted, per_request_s=0.5) == 36
     assert estimate_s(timed, per_request_s=0.5) == 20
+
+
+def test_several_grids_give_each_model_its_own_axes() -> None:
+    sweep = Sweep.from_mapping(
+        {
+            "notebook": "10_smart_turn",
+            "parameters": {"window_ms": [0, 5], "concurrency": [1, 8]},
+            "grids": [{"model": "v3-onnx"}, {"model": "tiny", "dtype": ["float32", "bfloat16"]}],
+        },
+        name="models",
+    )
+
+    found = [(s["model"], s["window_ms"], s.get("dtype")) for s in sweep.parameter_sets()]
+
+    assert found[:2] == [("v3-onnx", 0, None), ("v3-onnx", 5, None)]
+    assert set(found[2:]) == {("tiny", w, d) for w in (0, 5) for d in ("float32", "bfloat16")}
+    assert sweep.axis_names == ["model", "window_ms", "dtype"]
+
+
+@pytest.mark.parametrize("grids", [[], {"model": "tiny"}, ["tiny"]])
+def test_grids_that_are_no_list_of_blocks_are_refused(grids: object) -> None:
+    with pytest.raises(UsageError, match="'grids' must be a list of blocks"):
+        Sweep.from_mapping({"notebook": "10_smart_turn", "grids": grids}, name="x")

@@ -11,6 +11,12 @@ from yapbench.measures import Point
 from yapbench.plots.cells import ink_on, shade
 from yapbench.plots.lines import highlighted, of, where
 
+MOST_ROWS = 12
+"""Settings that have a bar each, whether or not their requests shared batches."""
+
+LONGEST_BESIDE = 40
+"""Characters of a setting that fit to the left of its bar; a longer one stands above it."""
+
 
 def queue_and_inference(points: Sequence[Point]) -> Figure:
     """Mean wait, model call and rest of each point in colour elsewhere, stacked."""
@@ -78,12 +84,15 @@ def batch_sizes(points: Sequence[Point]) -> Figure:
     shown = [p for p in points if p.level == level and p.batch_sizes]
     if not shown:
         return nothing("batches", title=title, reason="The server's answers do not say how large the batches were.")
+    alone = [p for p in shown if set(p.batch_sizes) == {1}] if len(shown) > MOST_ROWS else []
+    shown = [p for p in shown if p not in alone] or shown
     names = names_of.varying([p.setting for p in points])
     labels = [names_of.label(p.setting, names) for p in shown]
     largest = max(size for p in shown for size in p.batch_sizes)
 
     def paint(sheet: Sheet) -> None:
-        left = _margin(sheet, labels) if sheet.wide else 0.02
+        beside = sheet.wide and max(map(len, labels)) <= LONGEST_BESIDE
+        left = _margin(sheet, labels) if beside else 0.02
         ax = sheet.canvas.add_axes(
             (left, 0.3 / sheet.canvas.get_figheight(), 0.99 - left, 1 - 0.62 / sheet.canvas.get_figheight())
         )
@@ -91,25 +100,28 @@ def batch_sizes(points: Sequence[Point]) -> Figure:
             asked, start = sum(point.batch_sizes.values()), 0.0
             for size, count in sorted(point.batch_sizes.items()):
                 share, colour = 100 * count / asked, shade((size - 1) / max(1, largest - 1))
-                (bar,) = ax.barh(row, share, left=start, height=0.74 if sheet.wide else 0.5, color=colour, linewidth=0)
+                (bar,) = ax.barh(row, share, left=start, height=0.74 if beside else 0.5, color=colour, linewidth=0)
                 sheet.tip(bar, f"{labels[row]}: batches of {size}: {share:.0f} % ({count} of {asked} requests)")
                 if share > 5:
                     ax.text(
                         start + share / 2, row, str(size), ha="center", va="center", fontsize=8.5, color=ink_on(colour)
                     )
                 start += share
-            if not sheet.wide:
+            if not beside:
                 ax.text(0, row - 0.3, labels[row], va="bottom", fontsize=8)
-        ax.set(xlim=(0, 100), ylim=(len(shown) - 0.5, -0.5 if sheet.wide else -0.8))
-        ax.set_yticks(range(len(shown)) if sheet.wide else [], labels if sheet.wide else [])
+        ax.set(xlim=(0, 100), ylim=(len(shown) - 0.5, -0.5 if beside else -0.8))
+        ax.set_yticks(range(len(shown)) if beside else [], labels if beside else [])
         ax.grid(False)
         ax.spines[["left", "bottom"]].set_visible(False)
         ax.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
         write(ax, "number in the bar: batch size", (0, 1), by=(0, 5), fontsize=8)
 
     said = "; ".join(f"{label}: {_shares(p)}" for label, p in zip(labels, shown, strict=True))
-    heights = {"wide": max(2.2, 0.75 + 0.25 * len(shown)), "phone": max(2.2, 0.7 + 0.36 * len(shown))}
+    row = 0.25 if max(map(len, labels)) <= LONGEST_BESIDE else 0.36
+    heights = {"wide": max(2.2, 0.75 + row * len(shown)), "phone": max(2.2, 0.7 + 0.36 * len(shown))}
     note = f"Share of requests by batch size at {where(shown[0])}."
+    if alone and len(shown) != len(alone):
+        note += f" Left out: {len(alone)} settings where no request shared a batch."
     return draw("batches", paint, title=title, label=f"{title}. {said}", note=note, heights=heights)
 
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from yapbench import axes as names_of
 from yapbench import captions
-from yapbench.figure import CARD, INK, MUTED, Figure, Sheet, draw, nothing
+from yapbench.figure import CARD, INK, MUTED, WIDTHS, Figure, Sheet, draw, nothing
 from yapbench.measures import Point
 from yapbench.plots.lines import where
 from yapbench.words import interval, rate
@@ -36,10 +36,7 @@ def heat_map(points: Sequence[Point], *, measure: str = "latency_p50_ms", unit: 
 
     names = names_of.varying([p.setting for p in points])
     columns, rows = _ticks(points, across), _ticks(points, down)
-    count = {
-        "wide": 2 if len(panels) == 4 else min(3, len(panels)),
-        "phone": 1 if len(columns) > 3 else min(2, len(panels)),
-    }
+    count = _per_row([name for name, _ in panels], len(columns))
 
     def paint(sheet: Sheet) -> None:
         per_row = count[sheet.size]
@@ -67,6 +64,8 @@ def heat_map(points: Sequence[Point], *, measure: str = "latency_p50_ms", unit: 
     )
     heights = {size: _height(len(panels), count[size], len(rows)) for size in count}
     note = f"p50 in {unit}, lower is better; brighter is slower (log scale)."
+    if len({p.level for p in points}) > len({p.level for _, chosen in panels for p in chosen}):
+        note += f" At {where(panels[0][1][0])}."
     if not all(p.valid for p in known):
         note += " Grey: invalid."
     return draw("heat", paint, title=title, label=f"{title}. {said}", note=note, heights=heights)
@@ -91,16 +90,26 @@ def _layout(points: Sequence[Point]) -> tuple[str, str, list[tuple[str, list[Poi
     if len(names) >= 2:
         pair = PREFERRED if set(PREFERRED) <= set(names) else names[:2]
         others = [n for n in names if n not in pair]
-        panels: dict[str, list[Point]] = {}
-        for point in sorted(points, key=lambda p: (_sort_key(points, p, others), p.level)):
-            words = [names_of.words(n, point.setting.get(n)) for n in others]
-            words += [where(point)] if len(levels) > 1 else []
-            panels.setdefault(", ".join(words), []).append(point)
-        if len(panels) <= MOST_PANELS:
-            return pair[0], pair[1], list(panels.items())
+        # Where there are too many panels for all the loads, the heaviest one tells most.
+        for shown in (points, [p for p in points if p.level == levels[-1]]):
+            panels: dict[str, list[Point]] = {}
+            for point in sorted(shown, key=lambda p: (_sort_key(points, p, others), p.level)):
+                words = [names_of.words(n, point.setting.get(n)) for n in others]
+                words += [where(point)] if len({p.level for p in shown}) > 1 else []
+                panels.setdefault(", ".join(words), []).append(point)
+            if len(panels) <= MOST_PANELS:
+                return pair[0], pair[1], list(panels.items())
     if len(names) == 1:
         return "level", names[0], [("", list(points))]
     return "level", "trial", [("", list(points))]
+
+
+def _per_row(names: Sequence[str], columns: int) -> dict[str, int]:
+    """Panels side by side, by size of the sheet: as many as leave room for their names."""
+    room = {size: int(width // (0.2 + 0.075 * max(map(len, names)))) for size, width in WIDTHS.items()}
+    wide = 2 if len(names) == 4 else 3
+    most = {"wide": wide, "phone": 1 if columns > 3 else 2}
+    return {size: max(1, min(most[size], room[size], len(names))) for size in most}
 
 
 def _sort_key(points: Sequence[Point], point: Point, names: Sequence[str]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from yapbench import axes as names_of
@@ -10,11 +11,16 @@ from yapbench.figure import CARD, MUTED, SERIES, Figure, Sheet, draw, nothing, w
 from yapbench.turns import COMPLETE, Clip, Decisions
 
 
-def turn_probabilities(found: Decisions, *, trials: int = 1) -> Figure:
-    """Each clip's probability by label, with the threshold; wrongly decided clips are crosses with their names."""
-    title = captions.decisions(found, trials)
+def turn_probabilities(found: Decisions, *, trials: int = 1, model: str = "") -> Figure:
+    """Each clip's probability by label, with the threshold; wrongly decided clips are crosses with their names.
+
+    `model` is named in the title, where a page has several.
+    """
+    title, name = captions.decisions(found, trials), "turns"
+    if model:
+        title, name = f"{model}: {title}", f"turns-{re.sub('[^a-z0-9]+', '-', model.lower())}"
     if not found.clips:
-        return nothing("turns", title=title, reason="No labelled clip was answered.")
+        return nothing(name, title=title, reason="No labelled clip was answered.")
     rows = (COMPLETE, "cut")
 
     def paint(sheet: Sheet) -> None:
@@ -44,7 +50,7 @@ def turn_probabilities(found: Decisions, *, trials: int = 1) -> Figure:
 
     wrong = sum(not clip.right for clip in found.clips)
     note = "One mark a clip." + (f" Crosses: the {wrong} decided wrongly." if wrong else "")
-    return draw("turns", paint, title=title, label=f"{title}. {note}", note=note, heights={"wide": 2.6, "phone": 2.6})
+    return draw(name, paint, title=title, label=f"{title}. {note}", note=note, heights={"wide": 2.6, "phone": 2.6})
 
 
 def _swarm(clips: Sequence[Clip], row: int, *, width: float) -> list[tuple[float, float]]:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from yapbench import axes, captions, findings, measures, plots, stats, store
 from yapbench.figure import DARK, LIGHT, Figure
 from yapbench.measures import MEASURES, Point
+from yapbench.obtained import ENGINE, model_name, setting_of
 from yapbench.report.gather import Gathered, gather, write_summaries
 from yapbench.report.rows import COLUMNS, asked, cell, facts, failure_row, percent, point_row, trial_row
 from yapbench.store import TrialData
@@ -80,11 +81,8 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
         numbers=captions.numbers(points, gathered.decisions, gathered.slo_ms),
         findings=_other_findings(points),
         figures=_figures(gathered),
-        turns=plots.turn_probabilities(gathered.decisions, trials=len(gathered.done)),
-        decisions=gathered.decisions,
+        decided=[_decided(gathered, model) for model in gathered.decisions],
         corpus_note=(info.get("corpus") or {}).get("note", ""),
-        accuracy=percent(gathered.decisions.accuracy),
-        auc=cell(gathered.decisions.auc, digits=3),
         axes=[axes.title(name) for name in gathered.axes],
         level=axes.level_title(points[0].kind) if points else "clients at a time",
         columns=[(name, title, MEASURES[name]) for name, title in COLUMNS],
@@ -103,6 +101,20 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
         asked=asked(points),
         unanswered=sum(sum(point.failures.values()) for point in points),
     )
+
+
+def _decided(gathered: Gathered, model: str) -> dict[str, Any]:
+    """One model's turn decisions for the page; the model is named where there are several."""
+    found = gathered.decisions[model]
+    name = model if len(gathered.decisions) > 1 else ""
+    trials = sum(model_name(trial.info) == model for trial in gathered.done)
+    return {
+        "model": name,
+        "figure": plots.turn_probabilities(found, trials=trials, model=name),
+        "decisions": found,
+        "accuracy": percent(found.accuracy),
+        "auc": cell(found.auc, digits=3),
+    }
 
 
 def _splits(headline: str) -> bool:
@@ -156,12 +168,13 @@ def _figures(gathered: Gathered) -> list[Figure]:
     figures = [
         plots.latency_by_level(points, slo_ms=gathered.slo_ms),
         plots.throughput_by_level(points),
+        *([plots.engines_compared(points)] if ENGINE in gathered.axes else []),
         plots.heat_map(points),
         plots.queue_and_inference(points),
         plots.batch_sizes(points),
     ]
     if shown is not None:
-        words = axes.label(shown.info.get("settings") or {}, gathered.axes)
+        words = axes.label(setting_of(shown.info), gathered.axes)
         title = captions.resources([p for p in points if p.trial_id == shown.info["trial_id"]])
         figures.append(plots.resources_over_time(shown, title=f"{title} ({words})" if gathered.axes else title))
     return figures

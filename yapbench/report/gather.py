@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from yapbench import axes, measures, store, turns
 from yapbench.errors import CorruptFile, NothingRan
 from yapbench.measures import SLO_MS, Point
+from yapbench.obtained import model_name, setting_of
 from yapbench.store import TrialData
 from yapbench.turns import Decisions
 
@@ -26,7 +28,8 @@ class Gathered:
     corrupt: list[tuple[str, str]]
     """(file, relative to the sweep's folder; reason)."""
     points: list[Point]
-    decisions: Decisions
+    decisions: dict[str, Decisions]
+    """Turn decisions by model: an answer of one model is no reference for another's."""
 
     @property
     def trials(self) -> list[TrialData]:
@@ -36,7 +39,7 @@ class Gathered:
     @property
     def axes(self) -> tuple[str, ...]:
         """Names of the settings that vary."""
-        return axes.varying([trial.info.get("settings") or {} for trial in self.done])
+        return axes.varying([setting_of(trial.info) for trial in self.done])
 
     @property
     def info(self) -> dict[str, Any]:
@@ -83,15 +86,21 @@ def gather(folder: Path) -> Gathered:
     done = sorted(ended, key=lambda trial: _rank(trial, ended))
     points = [point for trial in done for point in measures.points(trial)]
     failed = [trial for trial in trials if trial.info["status"] == "failed"]
-    return Gathered(folder.name, folder, done, failed, unfinished, corrupt, points, turns.decide(done))
+    return Gathered(folder.name, folder, done, failed, unfinished, corrupt, points, _decisions(done))
+
+
+def _decisions(done: Sequence[TrialData]) -> dict[str, Decisions]:
+    models = dict.fromkeys(model_name(trial.info) for trial in done)
+    found = {model: turns.decide([t for t in done if model_name(t.info) == model]) for model in models}
+    return {model: decided for model, decided in found.items() if decided.clips}
 
 
 def _rank(trial: TrialData, done: list[TrialData]) -> list[int]:
     """Trials in the order of their settings' values, as a person would list them."""
-    settings = [other.info.get("settings") or {} for other in done]
-    mine = trial.info.get("settings") or {}
+    settings = [setting_of(other.info) for other in done]
+    mine = setting_of(trial.info)
     ranks = []
-    for name in axes.varying(settings):
+    for name in axes.separate(settings):
         order = [axes.plain(value) for value in axes.values(settings, name)]
         ranks.append(order.index(axes.plain(mine.get(name))))
     return ranks

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from yapbench import axes, store
 from yapbench.measures import Point
+from yapbench.obtained import compile_words, setting_of
 from yapbench.report.gather import Gathered
 from yapbench.stats import Estimate
 from yapbench.store import TrialData
@@ -106,7 +107,7 @@ def trial_row(trial: TrialData, gathered: Gathered, notebook: str) -> dict[str, 
     original = {notebook: "notebook.ipynb"}
     return {
         "trial_id": trial.info["trial_id"],
-        "setting": axes.label(trial.info.get("settings") or {}, gathered.axes),
+        "setting": axes.label(setting_of(trial.info), gathered.axes),
         "status": trial.info["status"],
         "files": [
             (f"{trial.folder.name}/{name}", name)
@@ -131,6 +132,7 @@ def facts(gathered: Gathered) -> list[tuple[str, str]]:
         ("Weights sha256", ("model", "sha256")),
         ("Device", ("obtained", "device")),
         ("Data type", ("obtained", "dtype")),
+        ("Backend", ("obtained", "backend")),
         ("Corpus", ("corpus", "name")),
         ("Utterances", ("corpus", "utterances")),
         ("Corpus sha256", ("corpus", "sha256")),
@@ -142,6 +144,9 @@ def facts(gathered: Gathered) -> list[tuple[str, str]]:
     facts = [(title, "; ".join(gathered.all_of(*path)) or f"{DASH} not stored") for title, path in wanted]
     gpus = [axes.plain(gpu.get("name", gpu) if isinstance(gpu, dict) else gpu) for gpu in _gpus(gathered.info)]
     facts.insert(6, ("GPUs", ", ".join(gpus) or "none"))
+    compiled = dict.fromkeys(filter(None, (compile_words(t.info.get("obtained") or {}) for t in gathered.trials)))
+    if compiled:
+        facts.append(("Compiling", "; ".join(compiled)))
     versions = {
         **(gathered.info.get("versions") or {}),
         **((gathered.info.get("environment") or {}).get("packages") or {}),

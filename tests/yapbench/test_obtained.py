@@ -1,0 +1,70 @@
+"""What a trial's settings are called once the server has said what it obtained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from yapbench import axes
+from yapbench.obtained import compile_words, setting_of
+
+
+def info(model: str, dtype: str | None = None, *, obtained: str = "int8", compile_state: str = "off") -> dict[str, Any]:
+    asked = {
+        "model": model,
+        "device": "auto",
+        "dtype": dtype,
+        "torch_compile": None,
+        "cuda_graphs": None,
+        "window_ms": 5,
+    }
+    facts = {"state": compile_state, "seconds": 2.5, "shapes_ready": 1, "shapes": 3, "error": None}
+    asked |= {"window_ms": 5}
+    found = {"device": "cpu", "dtype": obtained, "backend": "v3-onnx", "compile": facts}
+    return {"settings": asked, "obtained": found}
+
+
+@pytest.mark.parametrize(
+    ("asked", "engine"),
+    [
+        (info("v3-onnx"), "v3-onnx int8"),
+        (info("auto"), "v3-onnx int8"),
+        (info("tiny", obtained="torch.float32"), "tiny float32"),
+        (info("tiny", "bfloat16", obtained="torch.bfloat16", compile_state="ready"), "tiny bfloat16, compiled"),
+        (info("tiny", obtained="torch.float32", compile_state="failed"), "tiny float32, compile failed"),
+    ],
+)
+def test_the_engine_in_words(asked: dict[str, Any], engine: str) -> None:
+    assert setting_of(asked)["engine"] == engine
+
+
+def test_the_device_is_said_where_it_is_no_cpu() -> None:
+    asked = info("v2", obtained="torch.bfloat16")
+    asked["obtained"]["device"] = "cuda:0"
+    asked["settings"]["cuda_graphs"] = True
+
+    assert setting_of(asked)["engine"] == "v2 bfloat16 on cuda:0, CUDA graphs"
+
+
+def test_a_server_without_a_model_keeps_its_settings() -> None:
+    assert setting_of({"settings": {"delay_ms": 3}, "obtained": {"dtype": "float32"}}) == {"delay_ms": 3}
+    assert setting_of({"settings": {"model": "v3-onnx"}})["engine"] == "v3-onnx"  # a trial that never started
+
+
+def test_one_part_varies_by_its_own_name_and_several_as_the_engine() -> None:
+    dtypes = [setting_of(info("tiny", obtained=f"torch.{name}")) for name in ("float32", "bfloat16")]
+    models = [setting_of(info("v3-onnx")), *dtypes]
+
+    assert axes.varying(dtypes) == ("dtype",)
+    assert axes.varying(models) == ("engine",)
+    assert axes.separate(models) == ("dtype", "model")
+    assert axes.label(models[1], ("engine", "window_ms")) == "tiny float32 · window 5 ms"
+
+
+def test_how_compiling_ended_in_words() -> None:
+    status = info("tiny", compile_state="ready")["obtained"]
+    assert compile_words(status) == "compiled after 2.5 s (1 of 3 shapes)"
+    status["compile"] |= {"state": "failed", "error": "RuntimeError: no compiler"}
+    assert compile_words(status) == "compile failed after 2.5 s (1 of 3 shapes): RuntimeError: no compiler"
+    assert compile_words({}) == compile_words(info("tiny")["obtained"]) == ""

@@ -1,0 +1,71 @@
+"""What a trial's server really ran: its settings, with what was left to the server as the server chose it.
+
+A trial that asked for a compiled model and got an eager one is told apart here. Knows trial.json; knows no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+ENGINE: Final = "engine"
+"""The name under which ENGINE_PARTS are said as one: "tiny bfloat16, compiled"."""
+
+ENGINE_PARTS: Final = ("model", "device", "dtype", "torch_compile", "cuda_graphs")
+"""Settings that choose what computes. Some models have not all of them."""
+
+COMPILE_STATES: Final = {"ready": "compiled", "failed": "compile failed", "off": "eager"}
+"""The server's word for how compiling ended, and ours."""
+
+
+def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a trial's `info` with the obtained device, dtype and compiled state in place of the asked ones.
+
+    `engine` is added where there is a model to speak of.
+    """
+    setting = dict(info.get("settings") or {})
+    found = info.get("obtained") or {}
+    if "model" not in setting:
+        return setting
+    for name in ("device", "dtype"):
+        if name in setting and found.get(name):
+            setting[name] = str(found[name]).removeprefix("torch.")
+    if "torch_compile" in setting:
+        setting["torch_compile"] = compiled(info) or "eager"
+    if "cuda_graphs" in setting:
+        setting["cuda_graphs"] = bool(setting["cuda_graphs"])
+    return {**setting, ENGINE: _engine(setting, model_name(info))}
+
+
+def compiled(info: Mapping[str, Any]) -> str:
+    """ "compiled", "compile failed" or "eager"; "" when the server does not say."""
+    facts = (info.get("obtained") or {}).get("compile")
+    state = str(facts.get("state", "")) if isinstance(facts, dict) else ""
+    return COMPILE_STATES.get(state, state)
+
+
+def compile_words(status: Mapping[str, Any]) -> str:
+    """How compiling ended and how long it took, for one line; "" where there was nothing to compile."""
+    facts = status.get("compile")
+    if not isinstance(facts, dict) or facts.get("state") in (None, "off"):
+        return ""
+    shapes = f"{facts.get('shapes_ready')} of {facts.get('shapes')} shapes"
+    text = f"{COMPILE_STATES.get(facts['state'], facts['state'])} after {facts.get('seconds', 0):.1f} s ({shapes})"
+    return f"{text}: {facts['error']}" if facts.get("error") else text
+
+
+def model_name(info: Mapping[str, Any]) -> str:
+    """What the model is called in a report: as it was asked for, or by what `auto` came to."""
+    asked = str((info.get("settings") or {}).get("model") or "")
+    backend = (info.get("obtained") or {}).get("backend")
+    return str(backend) if asked == "auto" and backend else asked
+
+
+def _engine(setting: Mapping[str, Any], model: str) -> str:
+    words = [model, str(setting.get("dtype") or "")]
+    if str(setting.get("device") or "cpu") not in ("cpu", "auto"):
+        words.append(f"on {setting['device']}")
+    text = " ".join(word for word in words if word)
+    state = setting.get("torch_compile")
+    text = f"{text}, {state}" if state in ("compiled", "compile failed") else text
+    return f"{text}, CUDA graphs" if setting.get("cuda_graphs") else text
