@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as distributions
+from scipy import special
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int32]
@@ -28,7 +28,7 @@ STREAMS_DRAWN_WHOLE: Final = 5
 NEEDED: Final = {0.95: 130, 0.99: 662}
 """Samples below which a percentile of the tail is only indicative (binomial bound on exceedance, 99 %)."""
 
-_Z: Final = float(distributions.norm.ppf(0.5 + CONFIDENCE / 2))
+_Z: Final = float(special.ndtri(0.5 + CONFIDENCE / 2))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Resample:
         widening = 1.0
         if fewest:
             few = math.sqrt(fewest / (fewest - 1))
-            widening = few * float(distributions.t.ppf(0.5 + CONFIDENCE / 2, fewest - 1)) / _Z
+            widening = few * float(special.stdtrit(fewest - 1, 0.5 + CONFIDENCE / 2)) / _Z
         return cls(repeats, weights, widening)
 
     def estimate(self, values: ArrayLike, statistic: Callable[[Floats, Weights], Floats]) -> Estimate:
@@ -162,7 +162,7 @@ def _multinomial(rng: np.random.Generator, blocks: int, replicates: int) -> Weig
 def spread_half_width(each: Floats, noise: float) -> float:
     """Half width of a 95 % interval from the spread of `each` (k,) beyond half of their `noise` variance."""
     excess = max(0.0, float(np.var(each, ddof=1)) - noise / 2)
-    return float(distributions.t.ppf(0.5 + CONFIDENCE / 2, len(each) - 1)) * math.sqrt(excess / len(each))
+    return float(special.stdtrit(len(each) - 1, 0.5 + CONFIDENCE / 2)) * math.sqrt(excess / len(each))
 
 
 def quantile(q: float) -> Callable[[Floats, Weights], Floats]:
@@ -194,11 +194,14 @@ def percentile(resample: Resample, values: ArrayLike, q: float) -> Estimate:
 
 
 def fraction(hits: int, n: int) -> Estimate:
-    """A share with its Wilson interval; 0 <= hits <= n."""
+    """A share with its Wilson score interval (Wilson 1927, without continuity correction); 0 <= hits <= n."""
     if n == 0:
         return Estimate.missing("no sample")
-    bounds = distributions.binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
-    return Estimate(hits / n, float(bounds.low), float(bounds.high), n)
+    # scipy.stats has it, and takes most of a second to import: each notebook run would pay that.
+    share, weight = hits / n, _Z**2 / n
+    centre = (share + weight / 2) / (1 + weight)
+    half = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
+    return Estimate(share, 0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half, n)
 
 
 def upper_bound_of_none(n: int) -> float:

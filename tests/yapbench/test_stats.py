@@ -156,3 +156,12 @@ def test_a_pair_without_an_interval_is_left_out() -> None:
 def test_an_unknown_interval_overlaps_everything() -> None:
     assert Estimate(1.0).overlaps(Estimate(100, 99, 101))
     assert not Estimate(1, 0.9, 1.1).overlaps(Estimate(2, 1.9, 2.1))
+
+
+@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_a_share_has_scipys_wilson_interval(counted: tuple[int, int]) -> None:
+    hits, n = counted
+    found = stats.fraction(hits, n)
+    expected = distributions.binomtest(hits, n).proportion_ci(0.95, method="wilson")
+
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
