@@ -57,6 +57,8 @@ def throughput(points: Sequence[Point]) -> str:
     if not levels:
         return "Throughput: nothing was answered at a valid point"
     best = max(kept, key=lambda p: p["rps"].value or 0)
+    if best.kind == "poisson":
+        return _of_the_offered(kept)
     if len(levels) == 1:
         return f"{rate(best['rps'].value or 0)} requests/s at {at(kept, levels[0])}"
     grown = of_level(points, levels[0], levels[-1], "rps")
@@ -74,6 +76,20 @@ def throughput(points: Sequence[Point]) -> str:
         if later is not None and not later.shown:
             return f"{text}; no gain was shown beyond {at(kept, level)}"
     return text
+
+
+def _of_the_offered(kept: Sequence[Point]) -> str:
+    """Of arrivals that do not wait for answers: up to which rate the best setting answers them all, and what then."""
+    best: dict[float, Point] = {}
+    for point in sorted(kept, key=lambda p: (p["rps"].value or 0, p.trial_id)):
+        best[point.level] = point
+    served = [level for level, point in best.items() if (point["rps"].high or 0) >= 0.95 * level]
+    top = max(best)
+    answered = f"of {axes.plain(float(top))} requests/s offered {rate(best[top]['rps'].value or 0)} are answered"
+    if not served:
+        return capital(answered)
+    all_of = f"All {axes.plain(float(max(served)))} requests/s offered are answered"
+    return all_of if max(served) == top else f"{all_of}; {answered}"
 
 
 def _growth_with_one_value(points: Sequence[Point], low: float, high: float) -> tuple[str, list[Point]] | None:

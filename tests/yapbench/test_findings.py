@@ -334,3 +334,17 @@ def test_the_model_that_decides_best_is_named_among_several() -> None:
     right = captions.numbers(engines(), {"tiny": worse, "v3-onnx": decided()}, 100)[3]
 
     assert (right.value, right.note.partition(" · ")[0]) == ("90.0", "v3-onnx")
+
+
+@pytest.mark.parametrize(
+    ("served", "title"),
+    [
+        ((10.0, 20.0), "All 20 requests/s offered are answered"),
+        ((10.0, 14.2), "All 10 requests/s offered are answered; of 20 requests/s offered 14.2 are answered"),
+        ((5.0, 6.0), "Of 20 requests/s offered 6.0 are answered"),
+    ],
+)
+def test_arrivals_that_do_not_wait_are_held_against_what_was_offered(served: tuple[float, float], title: str) -> None:
+    points = [point({}, level, rps, 30.0, kind="poisson") for level, rps in zip((10, 20), served, strict=True)]
+
+    assert captions.throughput(points) == title
