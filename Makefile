@@ -7,7 +7,7 @@ SWEEP ?= sweeps/smart_turn-quick.yaml
 PYTEST := $(BIN)/python -m pytest
 export PYTHON
 
-.PHONY: help setup setup-test setup-lab demo test test-fast soak bench lab lint hooks clean
+.PHONY: help setup setup-test setup-lab demo test test-fast soak bench bench-gpu lab lint hooks clean
 
 help: ## this list
 	@while IFS= read -r line; do [[ $$line =~ ^([a-z-]+):.*\#\#\ (.*)$$ ]] && printf '  make %-10s %s\n' "$${BASH_REMATCH[1]}" "$${BASH_REMATCH[2]}" || true; done < Makefile
@@ -36,6 +36,10 @@ soak: setup-test ## tests that take more than a minute each
 
 bench: setup-test ## the benchmarks whose numbers stand in docs/decisions
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+bench-gpu: ## a GPU grid in BUDGET_S=480 seconds under PYTHON, which is used as it is; MODEL, DEVICE, OUT, ARGS
+	@$(or $(PYTHON),python3) -m yapbench.benchgpu $(if $(BUDGET_S),--budget-s=$(BUDGET_S)) $(if $(MODEL),--model=$(MODEL)) \
+	  $(if $(DEVICE),--device=$(DEVICE)) $(if $(OUT),--out=$(OUT)) $(ARGS)
 
 lab: setup-lab ## JupyterLab on the notebooks
 	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; $(BIN)/jupyter lab $$root --notebook-dir=notebooks $(ARGS)

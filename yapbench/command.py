@@ -53,9 +53,10 @@ class Command:
         return names + " ".join(_pasteable(word) for word in self.argv)
 
     def environment(self) -> dict[str, str]:
-        """What the process gets: ours, our code by PYTHONPATH, the secrets."""
+        """What the process gets: ours, our code at the head of PYTHONPATH, the secrets."""
         kept = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-        return kept | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"} | dict(self.secrets)
+        paths = os.pathsep.join(filter(None, [str(CHECKOUT), kept.get("PYTHONPATH")]))
+        return kept | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"} | dict(self.secrets)
 
 
 def of_server(

@@ -103,7 +103,12 @@ def requirements_file(entry: catalog.CatalogEntry, name: str) -> Path:
 
 
 def interpreter(name: str) -> Path:
-    """The Python that runs servers of environment `name`. Raises UsageError with the command that makes it."""
+    """The Python that runs servers of environment `name`. Raises UsageError with the command that makes it.
+
+    YAPBENCH_PYTHON, where it is set, stands for every environment: nothing is made then, and nothing looked for.
+    """
+    if given := os.environ.get("YAPBENCH_PYTHON"):
+        return Path(given)
     if name == LIGHT:
         return Path(sys.executable)
     found = environment(name)
@@ -176,11 +181,12 @@ def fingerprint(server: str, name: str | None = None) -> dict[str, Any]:
     """
     name = name or catalog.lookup(server).environment
     names = requirements_of(server, name)
-    if name == LIGHT:
+    python = interpreter(name)
+    if python == Path(sys.executable):
         found = {"python": platform.python_version(), "packages": _packages(names)}
     else:
         done = subprocess.run(
-            [str(interpreter(name)), "-I", "-c", _FINGERPRINT, *names],
+            [str(python), "-I", "-c", _FINGERPRINT, *names],
             capture_output=True,
             text=True,
             check=True,

@@ -1,0 +1,157 @@
+"""Which servers take part, one declaration each. Imports nothing but the standard library: it is read before the
+packages are known to be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A package that must be there: what Python imports, what pip calls it, the least version if that matters."""
+
+    module: str
+    package: str = ""
+    least: str = ""
+
+    @property
+    def words(self) -> str:
+        """As pip takes it: torch>=2.11."""
+        return (self.package or self.module) + (f">={self.least}" if self.least else "")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a server must reach beside its bare model at one load level. Exactly one limit is given."""
+
+    words: str
+    level: float
+    least_share_of_rate: float | None = None
+    """Answers a second / the highest rate that the bare model reached in the same mode."""
+    most_added_p95_ms: float | None = None
+    """p95 of the answers - p95 of the bare model's single calls in the same mode."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two settings that are compared in each mode: `first`, and what `then` changes in it (None: not given)."""
+
+    words: str
+    first: Mapping[str, Any]
+    then: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One server's part. `bare` is a program that is started beside the server, see bare.py for what it is asked."""
+
+    server: str
+    grid: str
+    bare: str
+    defaults: Mapping[str, Any]
+    """Laid over the grid's parameters unless the command line says otherwise."""
+    runtimes: Mapping[str, tuple[Need, ...]]
+    """Backend -> what it needs beside SERVER_NEEDS."""
+    backend_of: Mapping[str, str] = field(default_factory=dict)
+    """Model -> backend, by name or by the end of a path; any other model: the first of `runtimes`."""
+    only_of: Mapping[str, str] = field(default_factory=dict)
+    """Parameter -> the one backend, or the device, that has it: left out of the grid for others."""
+    mode: tuple[str, ...] = ()
+    """Parameters that change the bare model too: a bare process for each combination."""
+    dear: tuple[str, ...] = ()
+    """Parameters that, set to true, make a start longer with every batch size: estimated apart, by batch size, and the
+    bare model is asked for its smallest and largest batch only."""
+    batch_sizes: str = "batch_buckets"
+    """The parameter that lists the sizes that the server's batches have."""
+    anchors: tuple[Mapping[str, Any], ...] = ()
+    """Settings that come before the widest-first order, because bars compare them or people start from them."""
+    pairs: tuple[Pair, ...] = ()
+    bars: tuple[Bar, ...] = ()
+
+    def backend(self, model: str) -> str:
+        """What serves `model`."""
+        ends = (name for end, name in self.backend_of.items() if model.endswith(end))
+        return next(ends, next(iter(self.runtimes)))
+
+
+HARNESS_NEEDS: Final = (
+    Need("aiohttp"),
+    Need("dotenv", "python-dotenv"),
+    Need("numpy"),
+    Need("pandas"),
+    Need("psutil"),
+    Need("pyarrow"),
+    Need("pydantic"),
+    Need("pydantic_settings", "pydantic-settings"),
+    Need("pynvml", "nvidia-ml-py"),
+    Need("scipy"),
+    Need("soundfile"),
+    Need("soxr"),
+    Need("uvloop"),
+    Need("yaml", "pyyaml"),
+)
+"""What sending, measuring and storing import."""
+
+PAGE_NEEDS: Final = (Need("jinja2"), Need("matplotlib"))
+"""What only the HTML page imports: without them everything but the page is made, and that is said."""
+
+SERVER_NEEDS: Final = (
+    Need("dotenv", "python-dotenv"),
+    Need("fastapi"),
+    Need("httptools"),
+    Need("numpy"),
+    Need("prometheus_client", "prometheus-client"),
+    Need("pydantic_settings", "pydantic-settings"),
+    Need("soxr"),
+    Need("uvicorn"),
+    Need("uvloop"),
+    Need("websockets"),
+)
+"""What every server of the catalogue imports."""
+
+_TODAY: Final = {"dtype": "bfloat16", "torch_compile": False, "batch_buckets": "1,2,4,6", "window_ms": 5}
+
+BENCHES: Final = (
+    Bench(
+        server="smart_turn",
+        grid="sweeps/smart_turn.yaml",
+        bare="benchmarks/bare/smart_turn.py",
+        defaults={"model": "random", "device": "cuda", "concurrency": [1, 4, 16, 64]},
+        runtimes={
+            "v2-torch": (Need("torch", least="2.11"), Need("safetensors")),
+            "v3-onnx": (Need("onnxruntime"), Need("pipecat", "pipecat-ai")),
+        },
+        backend_of={"v3-onnx": "v3-onnx", ".onnx": "v3-onnx"},
+        only_of={"dtype": "v2-torch", "torch_compile": "v2-torch", "cuda_graphs": "cuda"},
+        mode=("model", "device", "dtype", "torch_compile", "cuda_graphs"),
+        dear=("torch_compile",),
+        anchors=(
+            _TODAY,
+            {**_TODAY, "idle_gap_ms": 0},
+            {**_TODAY, "torch_compile": True},
+            {**_TODAY, "cuda_graphs": True},
+        ),
+        pairs=(
+            Pair(
+                "the older policy, a fixed window of 5 ms; then today's, which also closes after 1 ms without arrival",
+                {"batch_buckets": "1,2,4,6", "window_ms": 5, "idle_gap_ms": 0},
+                {"idle_gap_ms": None},
+            ),
+        ),
+        bars=(
+            Bar("64 clients: at least 0.90 of the bare model's rate", 64, least_share_of_rate=0.90),
+            Bar("1 client: p95 at most the bare model's + 2 ms", 1, most_added_p95_ms=2.0),
+        ),
+    ),
+)
+
+
+def lookup(server: str) -> Bench | None:
+    """The declaration of `server`, if it has one."""
+    return next((bench for bench in BENCHES if bench.server == server), None)
