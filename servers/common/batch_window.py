@@ -48,17 +48,23 @@ class BatchWindow:
         """The smallest bucket that holds `depth` items; the largest one if none does."""
         return next((bucket for bucket in self.buckets if bucket >= depth), self.largest)
 
-    def wake_s(self, *, opened_s: float, last_s: float) -> float:
-        """When time alone closes a window opened at `opened_s` whose last arrival was at `last_s`."""
-        cap_s = opened_s + self.window_ms / 1000
-        return min(cap_s, last_s + self.idle_gap_ms / 1000) if self.idle_gap_ms else cap_s
+    def wake_s(self, *, opened_s: float, last_s: float, more_coming: bool = False) -> float:
+        """When time alone closes a window opened at `opened_s` whose last arrival was at `last_s`.
 
-    def close(self, *, now_s: float, opened_s: float, last_s: float, depth: int) -> CloseReason | None:
+        `more_coming`: another item is on its way already; no pause in arrivals then, only the cap.
+        """
+        cap_s = opened_s + self.window_ms / 1000
+        is_cap_only = more_coming or not self.idle_gap_ms
+        return cap_s if is_cap_only else min(cap_s, last_s + self.idle_gap_ms / 1000)
+
+    def close(
+        self, *, now_s: float, opened_s: float, last_s: float, depth: int, more_coming: bool = False
+    ) -> CloseReason | None:
         """Why the window is closed now, or None while it stays open."""
         if depth >= self.largest:
             return CloseReason.FULL
         if self.window_ms == 0:
             return CloseReason.NO_WAIT
-        if now_s < self.wake_s(opened_s=opened_s, last_s=last_s):
+        if now_s < self.wake_s(opened_s=opened_s, last_s=last_s, more_coming=more_coming):
             return None
         return CloseReason.CAP if now_s >= opened_s + self.window_ms / 1000 else CloseReason.GAP

@@ -11,8 +11,8 @@ import asyncio
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -27,6 +27,9 @@ R = TypeVar("R")
 
 SHORTEST_TIMER_S = 0.0006
 """uvloop rounds to whole milliseconds: less than half of one would fire at once and spin the loop."""
+
+COMING_FOR_S = 0.1
+"""How long an announced item keeps the window from closing on a pause: a body that trickles must not slow others."""
 
 RENEWAL = 0.2
 """Weight of the newest full batch in the measured duration."""
@@ -94,6 +97,7 @@ class Batcher(Generic[T, R]):
         self._waiting: deque[_Waiting[T, R]] = deque()
         self._idle: deque[int] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._coming: dict[object, float] = {}
         self._opened_s: float | None = None
         self._last_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -127,6 +131,24 @@ class Batcher(Generic[T, R]):
         self._last_s = now_s
         self._consider()
         return entry.future
+
+    @contextmanager
+    def announced(self) -> Iterator[None]:
+        """To be held while an item is on its way (its body is being read) until it is submitted, or is not after all.
+
+        Large bodies come one after another with pauses that are no pauses in arrivals: meanwhile the window closes
+        when it is full or at its cap, not on a gap.
+        """
+        token = object()
+        self._coming[token] = self._clock()
+        try:
+            yield
+        finally:
+            del self._coming[token]
+            if self._timer is not None and not self._coming:  # it was set for the cap
+                self._timer.cancel()
+                self._timer = None
+            self._consider()
 
     async def close(self, *, timeout_s: float = 5.0) -> None:
         """Refuses new items, finishes the accepted ones for at most `timeout_s`, then stops the workers."""
@@ -170,14 +192,23 @@ class Batcher(Generic[T, R]):
             return
         now_s = self._clock()
         opened_s = self._opened_s = now_s if self._opened_s is None else self._opened_s
-        reason = self.window.close(now_s=now_s, opened_s=opened_s, last_s=self._last_s, depth=len(self._waiting))
+        newest_s = next(reversed(self._coming.values()), -math.inf)
+        coming_s = newest_s + COMING_FOR_S - now_s
+        reason = self.window.close(
+            now_s=now_s,
+            opened_s=opened_s,
+            last_s=self._last_s,
+            depth=len(self._waiting),
+            more_coming=coming_s > 0,
+        )
         if self._closing:
             reason = CloseReason.DRAIN
         if reason is not None:
             self._start_batches(reason)
         elif self._timer is None:
             # Not moved at each arrival: it may fire early and is then set again for the rest.
-            wait_s = self.window.wake_s(opened_s=opened_s, last_s=self._last_s) - now_s
+            wake_s = self.window.wake_s(opened_s=opened_s, last_s=self._last_s, more_coming=coming_s > 0)
+            wait_s = min(wake_s - now_s, coming_s) if coming_s > 0 else wake_s - now_s
             self._timer = asyncio.get_running_loop().call_later(max(wait_s, SHORTEST_TIMER_S), self._wake)
 
     def _wake(self) -> None:

@@ -133,8 +133,10 @@ def _create_router(settings: Settings, batcher: Batcher[Clip, float], metrics: M
         received_s = time.monotonic()
         keys.check(request)
         sample_rate_hz = read_sample_rate(request.headers.get("x-sample-rate"))
-        samples = parse(await read_body(request, limit_bytes=settings.max_body_bytes))
-        answer = await _ask(batcher, Clip(samples, sample_rate_hz), request)
+        with batcher.announced():
+            samples = parse(await read_body(request, limit_bytes=settings.max_body_bytes))
+            waiting = batcher.submit(Clip(samples, sample_rate_hz))
+        answer = await _answer(waiting, request)
         queue_seconds.observe(answer.queue_s)
         inference_seconds.observe(answer.inference_s)
         reply = build_reply(answer, threshold=settings.threshold, received_s=received_s, sent_s=time.monotonic())
@@ -146,9 +148,8 @@ def _create_router(settings: Settings, batcher: Batcher[Clip, float], metrics: M
     return router
 
 
-async def _ask(batcher: Batcher[Clip, float], clip: Clip, request: Request) -> Answer[float]:
+async def _answer(waiting: asyncio.Future[Answer[float]], request: Request) -> Answer[float]:
     """The batcher's answer; withdraws the clip and raises ClientDisconnect when the client hangs up first."""
-    waiting = batcher.submit(clip)
     watch = asyncio.create_task(_cancel_when_gone(request, waiting))
     try:
         answer = await waiting

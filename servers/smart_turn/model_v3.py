@@ -34,11 +34,14 @@ class SmartTurnV3:
 
     def predict(self, batch: Sequence[Audio]) -> list[float]:
         """Probabilities that each speaker has finished; clips are 16 kHz, shape (n,), any mix of lengths."""
-        features = np.empty((len(batch), N_MELS, N_FRAMES), np.float32)
-        for clip, row in zip(batch, features, strict=True):
-            self._log_mel(clip[-self._keep :], row)
+        return [self._predict(clip) for clip in batch]
+
+    def _predict(self, clip: Audio) -> float:
+        # One clip at a time: on a CPU a batch of six costs a fifth more a clip, and gives the same bits.
+        features = np.empty((1, N_MELS, N_FRAMES), np.float32)
+        self._log_mel(clip[-self._keep :], features[0])
         (probabilities,) = self._session.run(None, {INPUT: features})
-        return [float(probability) for probability in probabilities[:, 0]]
+        return float(probabilities[0, 0])
 
 
 def _check_shapes(session: ort.InferenceSession, path: Path) -> None:

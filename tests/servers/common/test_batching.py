@@ -306,3 +306,35 @@ def test_every_item_gets_one_outcome_and_it_is_its_own(
         assert sum(size * count for size, count in counts.batch_sizes.items()) <= len(asked)
 
     asyncio.run(main())
+
+
+async def test_while_one_is_on_its_way_a_pause_closes_no_window() -> None:
+    model, short_gap = Model(), BatchWindow(buckets=(1, 2, 4), window_ms=10_000, idle_gap_ms=1)
+    async with running(model, window=short_gap) as batcher:
+        with batcher.announced():
+            first = batcher.submit(1)
+            await asyncio.sleep(0.02)
+            assert model.batches == []
+            second = batcher.submit(2)
+        answers = await asyncio.gather(first, second)
+
+    assert (model.batches, answers[0].reason) == ([[1, 2]], CloseReason.GAP)
+
+
+async def test_an_announced_item_that_never_comes_holds_nobody_beyond_the_cap() -> None:
+    model, window = Model(), BatchWindow(buckets=(1, 2), window_ms=20, idle_gap_ms=1)
+    async with running(model, window=window) as batcher:
+        with batcher.announced():
+            answer = await batcher.submit(1)
+
+    assert answer.reason is CloseReason.CAP
+
+
+async def test_a_trickling_body_counts_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("servers.common.batching.COMING_FOR_S", 0.02)
+    model, window = Model(), BatchWindow(buckets=(1, 2), window_ms=10_000, idle_gap_ms=1)
+    async with running(model, window=window) as batcher:
+        with batcher.announced():
+            answer = await batcher.submit(1)
+
+    assert answer.reason is CloseReason.GAP
