@@ -121,3 +121,13 @@ def test_random_weights_are_known_by_config_and_seed() -> None:
 
     assert weights.find(settings) == weights.PUBLISHED_CONFIG
     assert weights.identify(settings).revision == "seed 0"
+
+
+def test_the_tiny_checkpoint_is_known_by_its_bytes() -> None:
+    settings = load(Settings, ["--model=tiny"])
+
+    identity = weights.identify(settings)
+
+    assert (settings.backend, weights.find(settings)) == ("v2-torch", weights.TINY)
+    assert (identity.model_id, identity.revision) == ("tiny", "checkpoint")
+    assert identity.sha256 == hashlib.sha256((weights.TINY / weights.WEIGHTS).read_bytes()).hexdigest()

@@ -1,0 +1,1 @@
+"""The small Smart Turn v2 checkpoint that `--model=tiny` serves, and its trainer."""
