@@ -74,10 +74,19 @@ def tree_cpu_s(server: process.Server) -> float:
     return sum(each.user + each.system for each in times)
 
 
+def scaling(clips: list[Any]) -> list[float]:
+    """The bare loop's rate with two threads over that with one, round by round in turn."""
+    rounds = [(bare_loop(clips, threads=1), bare_loop(clips, threads=2)) for _ in range(ROUNDS)]
+    return [two[0] / one[0] for one, two in rounds]
+
+
 def main() -> None:
     corpus = Corpus.load(kind="turn")
     clips = [utterance.audio(16_000) for utterance in corpus]
     found: dict[str, dict[str, float]] = {}
+    ratios = scaling(clips)
+    found["bare loop, two threads to one"] = {"rate": round(statistics.median(ratios), 3)}
+    print(f"bare loop, two threads to one: {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
     for threads in (1, 2):
         with (
             tempfile.TemporaryDirectory() as folder,
