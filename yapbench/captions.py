@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from yapbench import axes, effects
 from yapbench.effects import of_level
 from yapbench.measures import Point
-from yapbench.obtained import ENGINE
+from yapbench.obtained import ENGINE, STAND_INS
 from yapbench.turns import Decisions
 from yapbench.words import at, capital, interval, ms, number, rate, value_of
 
@@ -136,7 +136,8 @@ def engines(points: Sequence[Point]) -> str:
         return f"{capital(first)}: {rate(value.value or 0)} requests/s at {at(kept, level)}"
     tied = [name for name, point in ranked[1:] if point["rps"].overlaps(value)]
     if tied:
-        return f"{capital(first)} and {' and '.join(tied)} serve alike at {at(kept, level)}"
+        several = "; ".join([first, *tied[:-1]])
+        return f"{capital(several)} and {tied[-1]} serve alike at {at(kept, level)}"
     second, other = ranked[1][0], ranked[1][1]["rps"]
     ratio = (value.value or 0) / (other.value or 1)
     numbers = f"{rate(value.value or 0)} vs {rate(other.value or 0)} requests/s"
@@ -204,7 +205,7 @@ def resources(points: Sequence[Point]) -> str:
 def numbers(points: Sequence[Point], decided: Mapping[str, Decisions], slo_ms: float) -> list[Number]:
     """The four big numbers: latency of the lightest load, most requests, most in time, turns decided right.
 
-    `decided` by model; of several the one that decides best is named.
+    `decided` by model; of several the one that decides best is named. A stand-in's decisions are no such number.
     """
     names = axes.varying([p.setting for p in points])
     lowest = min((p.level for p in effects.usable(points, "latency_p50_ms")), default=None)
@@ -232,13 +233,16 @@ def _number_of(point: Point | None, measure: str, unit: str, label: str, names: 
 
 
 def _accuracy(decided: Mapping[str, Decisions]) -> Number:
-    known = {model: found for model, found in decided.items() if found.accuracy.value is not None}
+    answered = {model: found for model, found in decided.items() if found.accuracy.value is not None}
+    known = {model: found for model, found in answered.items() if model not in STAND_INS}
+    if answered and not known:
+        return Number(None, "%", "turns decided right", "", f"only {' and '.join(answered)} was measured, a stand-in")
     if not known:
         return Number(None, "%", "turns decided right", "", "no labelled clip was answered")
     model = max(known, key=lambda name: known[name].accuracy.value or 0)
     found, value = known[model], known[model].accuracy
     note = f"{len(found.clips)} clips, threshold {axes.plain(found.threshold)}"
-    note = f"{model} · {note}" if len(known) > 1 else note
+    note = f"{model} · {note}" if len(answered) > 1 else note
     return Number(f"{100 * (value.value or 0):.1f}", "%", "turns decided right", interval(value.scaled(100)), note)
 
 

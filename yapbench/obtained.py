@@ -14,6 +14,12 @@ ENGINE: Final = "engine"
 ENGINE_PARTS: Final = ("model", "device", "dtype", "torch_compile", "cuda_graphs")
 """Settings that choose what computes. Some models have not all of them."""
 
+STAND_INS: Final = {
+    "tiny": "tiny is a small test checkpoint: its speed and its decisions say nothing of the model it stands in for",
+    "random": "random has the real size and random weights: it is for speed, its decisions mean nothing",
+}
+"""Models that are measured in place of others, and what must be said of them."""
+
 COMPILE_STATES: Final = {"ready": "compiled", "failed": "compile failed", "off": "eager"}
 """The server's word for how compiling ended, and ours."""
 

@@ -20,6 +20,7 @@ from yapbench.doctor import Finding
 from yapbench.figure import Figure
 from yapbench.markup import Markup
 from yapbench.measures import Point
+from yapbench.obtained import STAND_INS, model_name
 from yapbench.store import TrialData
 from yapbench.words import interval
 
@@ -41,6 +42,11 @@ class Results:
         return turns.decide([self.data])
 
     @property
+    def model(self) -> str:
+        """What the model was asked for as."""
+        return model_name(self.data.info)
+
+    @property
     def slo_ms(self) -> float:
         """The target latency of this trial."""
         return float(self.data.info.get("slo_ms") or measures.SLO_MS)
@@ -52,7 +58,8 @@ class Results:
             findings.headline(self.points, failed=failed),
             captions.latency(self.points, self.slo_ms),
             captions.queueing(self.points),
-            captions.decisions(self.decisions, 1),
+            *([] if self.model == "random" else [captions.decisions(self.decisions, 1)]),
+            *([STAND_INS[self.model]] if self.model in STAND_INS else []),
             *(
                 f"{p.level:g}: {p.validity.verdict}, {'; '.join(p.validity.reasons)}"
                 for p in self.points
@@ -85,7 +92,7 @@ class Results:
 
     def turns(self) -> Figure:
         """Probabilities of complete and cut clips."""
-        return plots.turn_probabilities(self.decisions)
+        return plots.turn_probabilities(self.decisions, model=self.model if self.model in STAND_INS else "")
 
     def table(self) -> Markup:
         """Each level with its most used numbers and 95 % intervals."""

@@ -331,9 +331,18 @@ def test_the_engines_in_one_title() -> None:
 
 def test_the_model_that_decides_best_is_named_among_several() -> None:
     worse = dataclasses.replace(decided(), accuracy=near(0.6))
-    right = captions.numbers(engines(), {"tiny": worse, "v3-onnx": decided()}, 100)[3]
+    right = captions.numbers(engines(), {"v2": worse, "v3-onnx": decided()}, 100)[3]
 
     assert (right.value, right.note.partition(" · ")[0]) == ("90.0", "v3-onnx")
+
+
+def test_what_a_stand_in_decides_is_no_headline() -> None:
+    worse = dataclasses.replace(decided(), accuracy=near(0.6))
+    beside = captions.numbers(engines(), {"tiny": decided(), "v3-onnx": worse}, 100)[3]
+    alone = captions.numbers(engines(), {"tiny": decided()}, 100)[3]
+
+    assert (beside.value, beside.note.partition(" · ")[0]) == ("60.0", "v3-onnx")
+    assert (alone.value, alone.note) == (None, "only tiny was measured, a stand-in")
 
 
 @pytest.mark.parametrize(

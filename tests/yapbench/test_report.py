@@ -317,3 +317,10 @@ def test_each_model_has_its_own_decisions(models_page: str) -> None:
     assert {"figure-turns-v3-onnx", "figure-turns-tiny"} <= set(ids)
     assert len(ids) == len(set(ids))
     assert "tiny: clips by label" in models_page
+
+
+def test_a_stand_in_is_called_one_at_the_head_of_the_page(models_page: str, page: str) -> None:
+    head = models_page.partition("</header>")[0]
+
+    assert "Tiny is a small test checkpoint" in head
+    assert "test checkpoint" not in page

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from yapbench import axes, captions, findings, measures, plots, stats, store
 from yapbench.figure import DARK, LIGHT, Figure
 from yapbench.measures import MEASURES, Point
-from yapbench.obtained import ENGINE, model_name, setting_of
+from yapbench.obtained import ENGINE, STAND_INS, model_name, setting_of
 from yapbench.report.gather import Gathered, gather, write_summaries
 from yapbench.report.rows import COLUMNS, asked, cell, facts, failure_row, percent, point_row, trial_row
 from yapbench.store import TrialData
@@ -78,6 +78,9 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
         detail=headline.partition(" (")[2].removesuffix(")") if _splits(headline) else "",
         subline=_subline(gathered),
         badges=_badges(gathered),
+        stand_ins=[
+            f"{STAND_INS[name][0].upper()}{STAND_INS[name][1:]}." for name in _models(gathered) if name in STAND_INS
+        ],
         numbers=captions.numbers(points, gathered.decisions, gathered.slo_ms),
         findings=_other_findings(points),
         figures=_figures(gathered),
@@ -110,11 +113,16 @@ def _decided(gathered: Gathered, model: str) -> dict[str, Any]:
     trials = sum(model_name(trial.info) == model for trial in gathered.done)
     return {
         "model": name,
+        "stand_in": STAND_INS.get(model, ""),
         "figure": plots.turn_probabilities(found, trials=trials, model=name),
         "decisions": found,
         "accuracy": percent(found.accuracy),
         "auc": cell(found.auc, digits=3),
     }
+
+
+def _models(gathered: Gathered) -> list[str]:
+    return list(dict.fromkeys(model_name(trial.info) for trial in gathered.trials))
 
 
 def _splits(headline: str) -> bool:

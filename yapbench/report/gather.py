@@ -90,7 +90,7 @@ def gather(folder: Path) -> Gathered:
 
 
 def _decisions(done: Sequence[TrialData]) -> dict[str, Decisions]:
-    models = dict.fromkeys(model_name(trial.info) for trial in done)
+    models = dict.fromkeys(name for trial in done if (name := model_name(trial.info)) != "random")
     found = {model: turns.decide([t for t in done if model_name(t.info) == model]) for model in models}
     return {model: decided for model, decided in found.items() if decided.clips}
 
