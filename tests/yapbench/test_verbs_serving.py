@@ -93,8 +93,8 @@ def test_following_ends_with_the_server(small: Path) -> None:
 def test_a_long_log_is_cut_while_the_server_runs(tmp_path: Path) -> None:
     service.start(command(new_mark()), run=tmp_path, log_limit_bytes=10)
     try:
-        assert wait_for((tmp_path / "small" / "log.previous").exists, 10)
-        assert "small server begins" in (tmp_path / "small" / "log.previous").read_text()
+        previous = tmp_path / "small" / "log.previous"
+        assert wait_for(lambda: previous.exists() and "small server begins" in previous.read_text(), 10)
     finally:
         service.down("small", run=tmp_path)
 
