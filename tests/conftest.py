@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -18,6 +19,10 @@ def allowed_reasons() -> list[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[UNEXPECTED] = []
+    # A suite started in the background (`make test &`) inherits an ignored Ctrl-C and would pass it on to every process
+    # that tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 UNEXPECTED = pytest.StashKey[list[str]]()
