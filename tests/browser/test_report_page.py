@@ -31,6 +31,7 @@ DARK = "--blink-settings=preferredColorScheme=0"
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
 ]
 

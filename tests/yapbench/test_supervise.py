@@ -37,6 +37,7 @@ def test_an_owner_ended_by_a_signal_leaves_nothing(tmp_path: Path, number: signa
         assert left_after(owner.mark, owner.port) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_s", [0.15, 0.25, 0.35, 0.5])
 def test_an_owner_killed_while_it_starts_a_server_leaves_nothing(tmp_path: Path, after_s: float) -> None:
     mark = new_mark()
@@ -47,6 +48,7 @@ def test_an_owner_killed_while_it_starts_a_server_leaves_nothing(tmp_path: Path,
     assert wait_for(lambda: not marked(mark), 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["guard", "keeper", "server"])
 def test_each_of_the_chain_may_be_killed_while_the_owner_lives(tmp_path: Path, who: str) -> None:
     with Owner(tmp_path, "wait") as owner:
