@@ -24,6 +24,7 @@ from yapbench import clients
 from yapbench.corpus import Corpus, Utterance, Word
 from yapbench.errors import ExitCode, UsageError, YapbenchError
 from yapbench.store import read_json, write_json
+from yapbench.streaming import StreamOptions
 
 PLAN_FILE: Final = "plan.json"
 RESULT_FILE: Final = "load.json"
@@ -50,6 +51,7 @@ class LoadProfile:
     poisson  arrivals at `level` per second with exponential gaps, sent when due whatever is outstanding
     burst    `level` requests at once, every `period_s` seconds
 
+    Where the client streams, a request is an utterance, an arrival is a call, and `stream` says how they are spoken.
     Each level sends `warmup` requests first, then counts `requests` requests, or those begun within
     `duration_s` seconds (one of the two is given). An answer later than `timeout_s` is a failure. Equal
     profiles and corpora give the same utterances in the same order, and the same arrival times. Raises
@@ -65,6 +67,7 @@ class LoadProfile:
     seed: int = 0
     timeout_s: float = 30.0
     period_s: float = 1.0
+    stream: StreamOptions | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -81,6 +84,9 @@ class LoadProfile:
             value = getattr(self, name)
             if (name, value) != ("duration_s", None) and not _positive(value):
                 raise UsageError(f"{name} is {value!r}; it must be a positive number of seconds")
+
+        if self.stream is not None and (self.stream.phases == "ends") > (self.kind == "burst"):
+            raise UsageError("phases=ends is for bursts: elsewhere the streams follow each other")
 
     def points(self) -> list[Point]:
         """All points in their order: repeats interleave, so that a slow drift of the machine hits every level."""
@@ -116,7 +122,9 @@ class Plan:
             utterances.append(Utterance(**{**entry, "words": words, "path": Path(entry["path"])}))
         corpus = Corpus(value["corpus"]["name"], tuple(utterances), value["corpus"]["sha256"])
         cpus = None if value["cpus"] is None else tuple(value["cpus"])
-        return cls(**{**value, "corpus": corpus, "profile": LoadProfile(**value["profile"]), "cpus": cpus})
+        stream = value["profile"]["stream"]
+        profile = LoadProfile(**{**value["profile"], "stream": stream and StreamOptions(**stream)})
+        return cls(**{**value, "corpus": corpus, "profile": profile, "cpus": cpus})
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,9 @@ def run(
     LoadFailed means that the worker broke.
     """
     clients.build(plan.client, plan.url, timeout_s=plan.profile.timeout_s, environment={})  # refuses wrong names now
+    if clients.streams(plan.client) != (plan.profile.stream is not None):
+        kind = "streams audio: give the profile StreamOptions" if clients.streams(plan.client) else "does not stream"
+        raise UsageError(f"client {plan.client!r} {kind}")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="yapbench-") as scratch, tempfile.TemporaryFile() as log:
         corpus = _in_files(plan.corpus, Path(scratch))

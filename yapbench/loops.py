@@ -18,8 +18,9 @@ from typing import Any, Final
 from yapbench.clients.interface import Client, Exchange
 from yapbench.corpus import Utterance
 from yapbench.load import LoadProfile, Point
-from yapbench.pacing import Alarm, Phases, Ticket, burst_offsets, order, poisson_offsets
+from yapbench.pacing import Phases, Ticket, burst_offsets, order, phase_ns, poisson_offsets
 from yapbench.schema import Outcome, Phase
+from yapbench.timer import SECOND_NS, Pacer
 
 REFUSED_IN_A_ROW: Final = 20
 """After so many refused connections the server counts as gone, and the point is given up."""
@@ -78,7 +79,10 @@ class Sender:
     ) -> Exchange:
         """One exchange, recorded."""
         utterance, request_id = self._choose(point, ticket)
-        exchange = await client.exchange(self._payloads[utterance.id], request_id, intended_ns=intended_ns)
+        payload = self._payloads[utterance.id]
+        intended_ns = self._in_phase(point, ticket, intended_ns, payload)
+        exchange = await client.exchange(payload, request_id, intended_ns=intended_ns)
+        intended_ns = intended_ns if exchange.t0_ns is None else exchange.t0_ns
         self._refused_in_a_row = self._refused_in_a_row + 1 if exchange.outcome is Outcome.REFUSED else 0
         self.gone = self.gone or self._refused_in_a_row >= REFUSED_IN_A_ROW
         self.records.append(Record(point, ticket, stream, utterance, request_id, intended_ns, exchange))
@@ -110,6 +114,21 @@ class Sender:
             "points": len(self.profile.points()),
         }
 
+    def _in_phase(self, point: Point, ticket: Ticket, intended_ns: int, payload: Any) -> int:
+        """When the ticket's audio begins. Requests, and calls with arrival times of their own: as intended."""
+        stream = self.profile.stream
+        if stream is None or self.profile.kind == "poisson":
+            return intended_ns
+        if stream.phases == "ends":
+            last = max(other.last for other in self._payloads.values())
+            return intended_ns + stream.due_ns(0, last) - stream.due_ns(0, payload.last)
+        if self.profile.kind == "burst":
+            return intended_ns
+        if stream.phases == "aligned":
+            return -(-intended_ns // stream.step_ns) * stream.step_ns
+        seed, repeat = self.profile.seed, point.repeat
+        return intended_ns + phase_ns(ticket.index, frame_ns=stream.step_ns, seed=seed, repeat=repeat)
+
     def _choose(self, point: Point, ticket: Ticket) -> tuple[Utterance, str]:
         count = len(self._utterances)
         position = order(count, seed=self.profile.seed, repeat=point.repeat)[ticket.index % count]
@@ -121,7 +140,8 @@ class Sender:
         if ticket.phase is not Phase.STEADY:
             return
         if exchange.outcome is Outcome.OK:
-            bisect.insort(self._ok_ms, (exchange.ended_ns - intended_ns) / 1e6)
+            owed_ns = intended_ns if exchange.owed_ns is None else exchange.owed_ns
+            bisect.insort(self._ok_ms, (exchange.ended_ns - owed_ns) / 1e6)
         else:
             self._failed += 1
 
@@ -131,7 +151,7 @@ class ClosedLoop:
     (ramp).
 
     A request is intended when the answer before it arrived: what the client itself needs in between is its
-    lateness.
+    lateness. A stream is dialled then, and its audio begins within a frame of the server being ready.
     """
 
     def __init__(self, sender: Sender, points: Sequence[Point], clients: Sequence[Client[Any]]) -> None:
@@ -177,20 +197,23 @@ class ClosedLoop:
 class OpenLoop:
     """Arrivals on an absolute schedule, sent when due whatever is outstanding.
 
-    An arrival takes a connection that is free, else it opens one, and its stamps show that.
+    An arrival takes a connection that is free, else it opens one, and its stamps show that. A call is dialled
+    some time before it is due, so that its audio begins then.
     """
 
     def __init__(
-        self, sender: Sender, point: Point, clients: list[Client[Any]], new: Callable[[], Client[Any]], alarm: Alarm
+        self, sender: Sender, point: Point, clients: list[Client[Any]], new: Callable[[], Client[Any]], pacer: Pacer
     ) -> None:
-        self._sender, self._point, self._clients, self._new, self._alarm = sender, point, clients, new, alarm
+        self._sender, self._point, self._clients, self._new, self._pacer = sender, point, clients, new, pacer
         self._idle = list(clients)
         self._phases = sender.begin(point)
         self._burst = sender.profile.kind == "burst"
+        stream = sender.profile.stream
+        self._ahead_ns = round(stream.dial_ahead_s * SECOND_NS) if stream else 0
 
     async def run(self) -> None:
         """Until the point is measured or the server is gone. Clients opened on the way join the list given."""
-        self._start_ns = time.monotonic_ns() + _LEAD_NS
+        self._start_ns = time.monotonic_ns() + _LEAD_NS + self._ahead_ns
         async with asyncio.TaskGroup() as group:
             self._clock = group.create_task(self._send_when_due(group))
         if rest := self._phases.rest() if self._sender.gone else []:
@@ -201,7 +224,7 @@ class OpenLoop:
     async def _send_when_due(self, group: asyncio.TaskGroup) -> None:
         for offset_ns in self._offsets():
             due_ns = self._start_ns + offset_ns
-            await self._alarm.until(due_ns)
+            await self._pacer.until(due_ns - self._ahead_ns)
             # Only now: one that is cancelled while it waits must not hold a ticket.
             ticket = None if self._sender.gone else self._phases.take(due_ns)
             if ticket is None:
@@ -229,7 +252,7 @@ class OpenLoop:
         return ticket.index // (int(self._point.level) if self._burst else _BLOCK)
 
 
-async def measure(sender: Sender, points: Sequence[Point], new: Callable[[], Client[Any]], alarm: Alarm) -> None:
+async def measure(sender: Sender, points: Sequence[Point], new: Callable[[], Client[Any]], pacer: Pacer) -> None:
     """Measure these points (several: a ramp) on connections opened before the clock starts, then close them."""
     kind = sender.profile.kind
     most = math.ceil(max(point.level for point in points))
@@ -240,7 +263,7 @@ async def measure(sender: Sender, points: Sequence[Point], new: Callable[[], Cli
         if kind in ("closed", "ramp"):
             await ClosedLoop(sender, points, clients).run()
         else:
-            await OpenLoop(sender, points[0], clients, new, alarm).run()
+            await OpenLoop(sender, points[0], clients, new, pacer).run()
     finally:
         sender.rest()
         for client in clients:

@@ -1,28 +1,18 @@
-"""When to send what: pure schedules and phases, and `Alarm`, which wakes at a time and never before it.
+"""When to send what: schedules and phases as pure functions of their seed.
 
-Knows no client, no server and no process. All times are CLOCK_MONOTONIC nanoseconds.
+Knows no client, no server, no process and no clock. All times are CLOCK_MONOTONIC nanoseconds.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import ctypes
 import functools
-import heapq
 import itertools
-import os
 import random
-import struct
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from yapbench.schema import Phase
-
-SECOND_NS: Final = 1_000_000_000
+from yapbench.timer import SECOND_NS
 
 
 @functools.lru_cache(maxsize=16)
@@ -54,6 +44,11 @@ def burst_offsets(size: int, period_s: float) -> Iterator[int]:
     for number in itertools.count():
         for _ in range(size):
             yield round(number * period_s * SECOND_NS)
+
+
+def phase_ns(index: int, *, frame_ns: int, seed: int, repeat: int) -> int:
+    """Where within a frame stream number `index` begins, uniform in [0, `frame_ns`): callers are not in step."""
+    return random.Random(f"phase {seed} {repeat} {index}").randrange(frame_ns)
 
 
 @dataclass(frozen=True)
@@ -121,86 +116,3 @@ class Phases:
         if not self._complete:
             return Phase.STEADY
         return None if self.finished else Phase.DRAIN
-
-
-class Alarm:
-    """Wakes coroutines at absolute times: on Linux by one timerfd for all, elsewhere by the loop's timers.
-
-    The loop's own timers have a grain of 1 ms and may fire early; a timerfd wakes within some 50 us of its
-    time. Either way `until` looks at the clock before it returns.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._numbers = itertools.count()
-        self._timer = _TimerFd() if sys.platform == "linux" else None
-        self._armed_ns: int | None = None
-        if self._timer is not None:
-            asyncio.get_running_loop().add_reader(self._timer.descriptor, self._ring, self._timer)
-
-    async def until(self, due_ns: int) -> None:
-        """Return at or after `due_ns`, never before; others get a turn also when that is past."""
-        if due_ns <= time.monotonic_ns():
-            await asyncio.sleep(0)
-        while (left_ns := due_ns - time.monotonic_ns()) > 0:
-            if self._timer is None:
-                await asyncio.sleep(left_ns / SECOND_NS)
-                continue
-            future = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (due_ns, next(self._numbers), future))
-            self._arm(self._timer)
-            await future
-
-    def close(self) -> None:
-        """Give the timer back. Nobody may be waiting."""
-        if self._timer is not None:
-            asyncio.get_running_loop().remove_reader(self._timer.descriptor)
-            self._timer.close()
-            self._timer = None
-
-    def _arm(self, timer: _TimerFd) -> None:
-        first_ns = self._waiting[0][0]
-        if self._armed_ns is None or first_ns < self._armed_ns:
-            self._armed_ns = first_ns
-            timer.set(first_ns)
-
-    def _ring(self, timer: _TimerFd) -> None:
-        timer.acknowledge()
-        self._armed_ns = None
-        now_ns = time.monotonic_ns()
-        while self._waiting and self._waiting[0][0] <= now_ns:
-            future = heapq.heappop(self._waiting)[2]
-            if not future.done():
-                future.set_result(None)
-        if self._waiting:
-            self._arm(timer)
-
-
-class _TimerFd:
-    """Linux's timerfd through the C library: os.timerfd_create only comes with Python 3.13."""
-
-    _ABSOLUTE_TIME: Final = 1
-
-    def __init__(self) -> None:
-        self._library = ctypes.CDLL(None, use_errno=True)
-        flags = os.O_NONBLOCK | os.O_CLOEXEC  # the same bits as TFD_NONBLOCK and TFD_CLOEXEC
-        self.descriptor = self._check(self._library.timerfd_create(time.CLOCK_MONOTONIC, flags))
-
-    def set(self, due_ns: int) -> None:
-        """Become readable once, at `due_ns`; a time gone by means at once."""
-        seconds, nanoseconds = divmod(due_ns, SECOND_NS)
-        value = struct.pack("@qqqq", 0, 0, seconds, nanoseconds)  # struct itimerspec; no interval
-        self._check(self._library.timerfd_settime(self.descriptor, self._ABSOLUTE_TIME, value, None))
-
-    def acknowledge(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # set anew between becoming readable and now
-            os.read(self.descriptor, 8)
-
-    def close(self) -> None:
-        os.close(self.descriptor)
-
-    @staticmethod
-    def _check(result: int) -> int:
-        if result < 0:
-            raise OSError(ctypes.get_errno(), "the kernel refused a timerfd")
-        return result

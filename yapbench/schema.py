@@ -13,7 +13,7 @@ from typing import Final
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Rises when a column changes. A reader and a golden file stay for each older version."""
 
 METHOD_VERSION: Final = 1
@@ -49,6 +49,14 @@ class Outcome(StrEnum):
     CLIENT_LATE = "client_late"  # sent too late to count as the intended load
 
 
+WORD: Final = pa.struct(
+    [
+        pa.field("word", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),  # of the audio
+        pa.field("end_s", pa.float64(), nullable=False),
+    ]
+)
+
 EVENT: Final = pa.struct(
     [
         pa.field("at_ns", pa.int64(), nullable=False),  # stamped on arrival, before parsing
@@ -76,7 +84,10 @@ UTTERANCES: Final = pa.schema(
         pa.field("reference", pa.string()),  # text spoken
         pa.field("language", pa.string()),
         pa.field("speech_end_s", pa.float64()),
-        pa.field("intended_ns", pa.int64(), nullable=False),  # when the load profile wanted it sent
+        pa.field("words", pa.list_(WORD)),  # streams: what is spoken when
+        pa.field("frame_ms", pa.float64()),  # streams: audio in each frame
+        pa.field("pace", pa.float64()),  # streams: seconds of audio a second; 0: as fast as accepted, not real time
+        pa.field("intended_ns", pa.int64(), nullable=False),  # when it was to be sent; streams: audio second 0
         pa.field("connect_start_ns", pa.int64()),  # null: a kept-alive connection was used
         pa.field("connected_ns", pa.int64()),
         pa.field("sent_ns", pa.int64()),  # first byte handed to the socket
@@ -89,6 +100,9 @@ UTTERANCES: Final = pa.schema(
         pa.field("error", pa.string()),  # the server's or the socket's own words
     ]
 )
+
+ADDED: Final[dict[int, tuple[str, ...]]] = {2: ("words", "frame_ms", "pace")}
+"""Columns of UTTERANCES by the version that brought them; rows of older versions are read with nulls there."""
 
 MACHINE: Final = pa.schema(
     [

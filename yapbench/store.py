@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from yapbench.errors import CorruptFile
-from yapbench.schema import MACHINE, SCHEMA_VERSION, UTTERANCES
+from yapbench.schema import ADDED, MACHINE, SCHEMA_VERSION, UTTERANCES
 
 TRIAL: Final = "trial.json"
 UTTERANCES_FILE: Final = "utterances.parquet"
@@ -26,8 +26,8 @@ MACHINE_FILE: Final = "machine.parquet"
 GRID: Final = "sweep.yaml"
 """The grid as it was run, beside the trials that came from one."""
 
-READABLE: Final = (SCHEMA_VERSION,)
-"""Schema versions that have a reader. An older one gets an entry here and a golden file in the tests."""
+READABLE: Final = (1, SCHEMA_VERSION)
+"""Schema versions that have a reader. Each older one has a golden trial in tests/golden."""
 
 _MARKS: Final = (TRIAL, UTTERANCES_FILE, MACHINE_FILE, "server.log", "notebook.ipynb", "plan.json")
 
@@ -91,17 +91,25 @@ def read_json(path: Path) -> Any:
         raise CorruptFile(path, f"not valid JSON: {error}") from error
 
 
-def read_table(path: Path, schema: pa.Schema) -> pd.DataFrame:
-    """Read a Parquet file of a run, checksums verified. Raises CorruptFile for anything but `schema`."""
+def read_table(path: Path, schema: pa.Schema, *, version: int = SCHEMA_VERSION) -> pd.DataFrame:
+    """Read a Parquet file of a run, checksums verified. Raises CorruptFile for anything but `schema`.
+
+    Columns that came after `version` are filled with nulls.
+    """
+    younger = {name for since, names in ADDED.items() if since > version for name in names}
     try:
         table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
         names = table.column_names
-        missing = [field.name for field in schema if field.name not in names]
+        missing = [field.name for field in schema if field.name not in names and field.name not in younger]
         if missing:
             raise CorruptFile(path, f"columns missing: {', '.join(missing)}")
-        wrong = [field.name for field in schema if not table.schema.field(field.name).equals(field)]
+        own = [field for field in schema if field.name not in younger]
+        wrong = [field.name for field in own if not table.schema.field(field.name).equals(field)]
         if wrong:
             raise CorruptFile(path, f"columns of another type: {', '.join(wrong)}")
+        for field in schema:
+            if field.name in younger:
+                table = table.append_column(field, pa.nulls(len(table), field.type))
         return _frame(table.select(schema.names), schema)
     except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: also names and texts that are no UTF-8
         raise CorruptFile(path, _reason(error)) from error
@@ -121,7 +129,7 @@ def read_trial(folder: Path) -> TrialData:
         if failed and not path.exists():
             frames.append(_frame(schema.empty_table(), schema))
         else:
-            frames.append(read_table(path, schema))
+            frames.append(read_table(path, schema, version=info["schema_version"]))
     return TrialData(folder=folder, info=info, utterances=frames[0], machine=frames[1])
 
 

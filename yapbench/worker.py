@@ -35,9 +35,10 @@ from yapbench import clients
 from yapbench.errors import ExitCode, YapbenchError
 from yapbench.load import RESULT_FILE, WORKER_FILE, Plan, Point
 from yapbench.loops import Record, Sender, measure
-from yapbench.pacing import Alarm
 from yapbench.schema import MACHINE, PROBE_NS, SCHEMA_VERSION, UTTERANCES, Outcome, Phase
 from yapbench.store import UTTERANCES_FILE, read_json, write_json, write_table
+from yapbench.streaming import StreamOptions
+from yapbench.timer import Pacer
 
 _LATE_NS: Final = 1_000_000
 """A tick later than this is stored by itself, so that a stall of the whole machine can be told from ours."""
@@ -51,12 +52,12 @@ class LoopProbe:
     def __init__(self) -> None:
         self._due_ns, self._lag_ns = array("q"), array("q")
 
-    async def run(self, alarm: Alarm) -> None:
+    async def run(self, pacer: Pacer) -> None:
         """Until cancelled."""
         due_ns = time.monotonic_ns()
         while True:
             due_ns += PROBE_NS
-            await alarm.until(due_ns)
+            await pacer.until(due_ns)
             self._due_ns.append(due_ns)
             self._lag_ns.append(time.monotonic_ns() - due_ns)
 
@@ -105,13 +106,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _work(plan: Plan, folder: Path) -> ExitCode:
+    pacer, stream = Pacer(), plan.profile.stream
+
     def new() -> clients.Client[Any]:
-        return clients.build(plan.client, plan.url, timeout_s=plan.profile.timeout_s)
+        return clients.build(plan.client, plan.url, timeout_s=plan.profile.timeout_s, stream=stream, pacer=pacer)
 
     encoder, corpus = new(), plan.corpus
     payloads = {one.id: encoder.prepare(one, one.audio(encoder.sample_rate_hz)) for one in corpus}
     sender = Sender(plan.profile, corpus.utterances, payloads, run_id=uuid.uuid4().hex[:8])
-    probe, alarm, cpu_s = LoopProbe(), Alarm(), list[tuple[int, float]]()
+    probe, cpu_s = LoopProbe(), list[tuple[int, float]]()
 
     async def report() -> None:
         while True:
@@ -119,16 +122,16 @@ async def _work(plan: Plan, folder: Path) -> ExitCode:
             cpu_s.append((time.monotonic_ns(), time.process_time()))
             await asyncio.sleep(_PROGRESS_S)
 
-    background = [asyncio.create_task(probe.run(alarm)), asyncio.create_task(report())]
+    background = [asyncio.create_task(probe.run(pacer)), asyncio.create_task(report())]
     waiting = _sessions(plan)
     while waiting and not sender.gone:
         with _no_collection():
-            await measure(sender, waiting.pop(0), new, alarm)
+            await measure(sender, waiting.pop(0), new, pacer)
     for task in background:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):  # what else it may have died of is a bug: out with it
             await task
-    alarm.close()
+    pacer.close()
     _say(sender.progress())
 
     points = _points(sender.records)
@@ -139,7 +142,7 @@ async def _work(plan: Plan, folder: Path) -> ExitCode:
     base = {"schema_version": SCHEMA_VERSION, "source": f"worker{plan.worker}"}
     machine = [{**base, "at_ns": at_ns, "metric": name, "value": value} for at_ns, name, value in samples]
     write_table(folder / WORKER_FILE, machine, MACHINE)
-    write_table(folder / UTTERANCES_FILE, [_row(one, plan.worker) for one in sender.records], UTTERANCES)
+    write_table(folder / UTTERANCES_FILE, [_row(one, plan.worker, stream) for one in sender.records], UTTERANCES)
     failure = {"code": "server_gone", "message": _last_words(sender.records)} if sender.gone else None
     unmeasured = [asdict(point) for point in plan.profile.points() if point not in sender.begun]
     write_json(folder / RESULT_FILE, {"points": points, "failure": failure, "unmeasured": unmeasured})
@@ -162,7 +165,7 @@ def _points(records: Iterable[Record]) -> list[dict[str, Any]]:
     return [{**asdict(point), "start_ns": start, "end_ns": end} for point, (start, end) in spans.items()]
 
 
-def _row(record: Record, worker: int) -> dict[str, Any]:
+def _row(record: Record, worker: int, stream: StreamOptions | None) -> dict[str, Any]:
     utterance, exchange = record.utterance, record.exchange
     return {
         "schema_version": SCHEMA_VERSION,
@@ -179,6 +182,9 @@ def _row(record: Record, worker: int) -> dict[str, Any]:
         "reference": utterance.text,
         "language": utterance.language,
         "speech_end_s": utterance.speech_end_s,
+        "words": [asdict(word) for word in utterance.words] if stream and utterance.words else None,
+        "frame_ms": stream.frame_ms if stream else None,
+        "pace": stream.pace if stream else None,
         "intended_ns": record.intended_ns,
         "connect_start_ns": exchange.connect_start_ns,
         "connected_ns": exchange.connected_ns,

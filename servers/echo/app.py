@@ -1,9 +1,11 @@
-"""The routes of `echo`: POST /raw as smart_turn has it, and the streaming WebSocket /ws."""
+"""The routes of `echo`: POST /raw as smart_turn has it, POST /transcribe, a streaming WebSocket for each wire."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,11 +16,13 @@ from starlette.types import Receive, Scope, Send
 
 from servers.common import app as common
 from servers.common.auth import KeyCheck
-from servers.common.limits import read_body
-from servers.echo.protocol import SCRIPTED_ERROR, check_npy, read_script
+from servers.common.errors import Overloaded
+from servers.common.limits import Admission, read_body
+from servers.echo.protocol import SCRIPTED_ERROR, check_form, check_npy, read_script
 from servers.echo.settings import Settings
 from servers.echo.stage import Plan, Stage
-from servers.echo.stream import Stream
+from servers.echo.stream import Stream, send
+from servers.echo.wires import WIRES, Wire
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -52,31 +56,65 @@ def _create_router(settings: Settings, stage: Stage) -> APIRouter:
 
     @router.post("/raw")
     async def raw(request: Request) -> Response:
+        probability = settings.probability
+        prediction = int(probability > settings.threshold)
+        return await answer(request, check_npy, {"prediction": prediction, "probability": probability})
+
+    @router.post("/transcribe")
+    async def transcribe(request: Request) -> Response:
+        return await answer(request, check_form, {"text": script[0].final})
+
+    async def answer(request: Request, check: Callable[[bytes], None], content: dict[str, Any]) -> Response:
         received_s = time.monotonic()
         request_id: str = request.state.request_id
         keys.check(request)
         stage.enter()
-        check_npy(await read_body(request, limit_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s))
+        check(await read_body(request, limit_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s))
         stage.trace.note("received", request_id=request_id, at_s=received_s)
         plan = stage.plan_answer()
         await stage.wait(plan, request_id=request_id, kind="answer")
         stage.trace.note("step_start", request_id=request_id, at_s=plan.turn.started_s, batch_size=1)
         stage.trace.note("step_end", request_id=request_id, at_s=plan.turn.finished_s, batch_size=1)
-        answer = await _answer(request, plan, settings, received_s)
+        response = await _answer(request, plan, settings, received_s, content)
         stage.trace.note("sent", request_id=request_id)
-        return answer
+        return response
 
-    @router.websocket("/ws")
-    async def stream(websocket: WebSocket) -> None:
-        keys.check(websocket)
-        stage.enter()
-        await websocket.accept()
-        await Stream(websocket, stage=stage, script=script, request_id=websocket.state.request_id).run()
+    seats = Admission(limit=settings.seats or sys.maxsize, what="sessions")
 
+    def add(path: str, wire: Wire) -> None:
+        @router.websocket(path)
+        async def stream(websocket: WebSocket) -> None:
+            keys.check(websocket)
+            stage.enter()
+            with contextlib.ExitStack() as held:
+                try:
+                    held.enter_context(seats.seat())
+                except Overloaded as refusal:
+                    await _refuse(websocket, wire, settings, refusal)
+                    return
+                await websocket.accept()
+                await Stream(websocket, wire=wire, stage=stage, script=script, settings=settings).run()
+
+    for path, wire in WIRES.items():
+        add(path, wire)
     return router
 
 
-async def _answer(request: Request, plan: Plan, settings: Settings, received_s: float) -> Response:
+async def _refuse(websocket: WebSocket, wire: Wire, settings: Settings, refusal: Overloaded) -> None:
+    """A session too many, in the way that the settings ask for."""
+    if settings.refusal == "http":
+        raise refusal  # the edge answers 503
+    await websocket.accept()
+    if settings.refusal == "close":
+        await websocket.close(settings.refusal_code, refusal.message)
+        return
+    await send(websocket, wire.write({"type": "error", **refusal.body()}))
+    await websocket.close(1000)
+
+
+async def _answer(
+    request: Request, plan: Plan, settings: Settings, received_s: float, content: dict[str, Any]
+) -> Response:
     match plan.fault:
         case "error":
             return JSONResponse(SCRIPTED_ERROR, status_code=settings.error_status)
@@ -84,18 +122,18 @@ async def _answer(request: Request, plan: Plan, settings: Settings, received_s: 
             return Response(b'{"predic', media_type="application/json")
         case "drop":
             return _HalfAnswer()
-        case "never_final":
+        case "never_final" | "half_close":
             await _wait_for_disconnect(request)
             raise ClientDisconnect
-        case None:
+        case None | "wrong":
             metrics = {
                 "inference_time": plan.turn.finished_s - plan.turn.started_s,
                 "total_time": time.monotonic() - received_s,
                 "queue_time": plan.turn.queue_s,
                 "batch_size": 1,
             }
-            prediction = int(settings.probability > settings.threshold)
-            return JSONResponse({"prediction": prediction, "probability": settings.probability, "metrics": metrics})
+            headers = {"X-Request-ID": "another-session"} if plan.fault == "wrong" else None
+            return JSONResponse({**content, "metrics": metrics}, headers=headers)
 
 
 async def _wait_for_disconnect(request: Request) -> None:

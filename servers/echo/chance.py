@@ -8,7 +8,7 @@ from typing import Literal
 
 from servers.echo.settings import Settings
 
-Fault = Literal["error", "garbage", "drop", "never_final"]
+Fault = Literal["error", "garbage", "drop", "never_final", "half_close", "wrong"]
 
 
 class Chance:
@@ -22,6 +22,8 @@ class Chance:
             ("garbage", settings.garbage_rate),
             ("drop", settings.drop_rate),
             ("never_final", settings.never_final_rate),
+            ("half_close", settings.half_close_rate),
+            ("wrong", settings.wrong_rate),
         ]
 
     def delay_s(self, median_ms: float) -> float:

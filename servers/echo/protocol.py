@@ -17,7 +17,7 @@ _WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog"]
 _WORD_S = 0.3
 
 SCRIPTED_ERROR = {"error": {"code": "scripted_error", "message": "scripted error", "field": None, "limit": None}}
-Operation = Literal["flush", "close"]
+Operation = Literal["start", "flush", "close"]
 
 
 def check_npy(body: bytes) -> None:
@@ -26,15 +26,26 @@ def check_npy(body: bytes) -> None:
         raise BadInput("the body is not an array written by np.save", field="body")
 
 
+def check_form(body: bytes) -> None:
+    """Raise BadInput unless the body begins as a form whose first part is a WAV. The audio is not looked at."""
+    if not body.startswith(b"--") or b"\r\n\r\nRIFF" not in body[:1024]:
+        raise BadInput("the body is not a form with a WAV in it", field="file")
+
+
 def read_operation(text: str) -> Operation:
-    """The `op` of a text frame; raises BadInput for anything else than {"op": "flush" | "close"}."""
+    """The `op` of a text frame; raises BadInput for anything that `check_operation` refuses."""
     try:
         message = json.loads(text)
     except ValueError:
         raise BadInput("a text frame holds one JSON object", field="message") from None
+    return check_operation(message)
+
+
+def check_operation(message: object) -> Operation:
+    """The `op` of a message; raises BadInput for anything else than {"op": "start" | "flush" | "close"}."""
     operation = message.get("op") if isinstance(message, dict) else None
-    if operation not in ("flush", "close"):
-        raise BadInput("unknown operation", field="op", limit="flush|close")
+    if operation not in ("start", "flush", "close"):
+        raise BadInput("unknown operation", field="op", limit="start|flush|close")
     return cast(Operation, operation)
 
 
@@ -67,15 +78,25 @@ class Utterance:
     def __init__(self, lines: Lines) -> None:
         self.final = lines.final
         self._due = list(lines.partials)
-        self._bytes = 0
+        self._bytes = self._silent_bytes = 0
+        self._spoken = False
 
     @property
     def audio_s(self) -> float:
         return self._bytes / BYTES_PER_SECOND
 
-    def hear(self, count: int) -> list[str]:
-        """`count` more bytes of PCM16 have arrived, cut anywhere; returns the partials due by now."""
-        self._bytes += count
+    @property
+    def silence_s(self) -> float:
+        """How long nothing but zeros has come since the last sound; 0 before the first."""
+        return self._silent_bytes / BYTES_PER_SECOND if self._spoken else 0.0
+
+    def hear(self, audio: bytes) -> list[str]:
+        """More PCM16 has arrived, cut anywhere; returns the partials due by now."""
+        self._bytes += len(audio)
+        if audio.count(0) < len(audio):
+            self._spoken, self._silent_bytes = True, 0
+        else:
+            self._silent_bytes += len(audio)
         texts = []
         while self._due and self._due[0].audio_s <= self.audio_s:
             texts.append(self._due.pop(0).text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import SecretStr, model_validator
 
@@ -69,6 +69,23 @@ class Settings(BaseServerSettings):
     garbage_rate: float = _rate("ECHO_GARBAGE_RATE", "Share answered with something that is not JSON.")
     drop_rate: float = _rate("ECHO_DROP_RATE", "Share whose connection is cut in mid-answer.")
     never_final_rate: float = _rate("ECHO_NEVER_FINAL_RATE", "Share that never gets its answer or final.")
+    half_close_rate: float = _rate("ECHO_HALF_CLOSE_RATE", "Share of finals where our half of the connection closes.")
+    wrong_rate: float = _rate("ECHO_WRONG_RATE", "Share of finals that are another session's.")
+    flood: int = knob(0, env="ECHO_FLOOD", help="How often each partial is repeated.", ge=0, le=1_000_000)
+    end_silence_ms: float = knob(
+        0.0,
+        env="ECHO_END_SILENCE_MS",
+        help="So much silence (zeros) after sound brings the final, as a flush does; 0 = never.",
+        ge=0,
+        le=60_000,
+    )
+    seats: int = knob(0, env="ECHO_SEATS", help="Sessions at once; 0 = any number.", ge=0, le=1_000_000)
+    refusal: Literal["http", "error", "close"] = knob(
+        "http",
+        env="ECHO_REFUSAL",
+        help="A session too many: 503 at the upgrade, an error message after it, or a close code alone.",
+    )
+    refusal_code: int = knob(1013, env="ECHO_REFUSAL_CODE", help="Close code for `close`.", ge=1000, le=4999)
 
     service_ms: float = knob(
         0.0,
@@ -88,6 +105,8 @@ class Settings(BaseServerSettings):
 
     @model_validator(mode="after")
     def _rates_leave_room(self) -> Self:
-        if self.error_rate + self.garbage_rate + self.drop_rate + self.never_final_rate > 1:
-            raise ValueError("--error-rate, --garbage-rate, --drop-rate and --never-final-rate sum to more than 1")
+        names = [name for name in type(self).model_fields if name.endswith("_rate")]
+        if sum(getattr(self, name) for name in names) > 1:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+            raise ValueError(f"{flags} sum to more than 1")
         return self

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from servers.common.errors import Overloaded, ServerFault
-from servers.echo.protocol import SCRIPTED_ERROR, Lines, Utterance, read_operation
+from servers.echo.half_close import half_close
+from servers.echo.protocol import SCRIPTED_ERROR, Lines, Operation, Utterance
+from servers.echo.settings import Settings
 from servers.echo.stage import Plan, Stage
+from servers.echo.wires import Message, Wire
 
 _WAITING_LIMIT = 1024
 
@@ -26,6 +28,11 @@ class _Outgoing:
     audio_s: float
 
 
+async def send(websocket: WebSocket, message: Message) -> None:
+    """As a text or a binary frame."""
+    await (websocket.send_text(message) if isinstance(message, str) else websocket.send_bytes(message))
+
+
 class Stream:
     """Reads on one task and sends on another, so that a delayed message does not stop the listening.
 
@@ -33,9 +40,13 @@ class Stream:
     a while, not listened to either.
     """
 
-    def __init__(self, websocket: WebSocket, *, stage: Stage, script: tuple[Lines, ...], request_id: str) -> None:
-        self._websocket, self._stage, self._request_id = websocket, stage, request_id
-        self._script = script
+    def __init__(
+        self, websocket: WebSocket, *, wire: Wire, stage: Stage, script: tuple[Lines, ...], settings: Settings
+    ) -> None:
+        self._websocket, self._wire, self._stage, self._script = websocket, wire, stage, script
+        self._request_id: str = websocket.state.request_id
+        self._repeats = 1 + settings.flood
+        self._end_silence_s = settings.end_silence_ms / 1000 or float("inf")
         self._number = 0
         self._utterance = Utterance(script[0])
         self._outgoing: asyncio.Queue[_Outgoing | None] = asyncio.Queue(_WAITING_LIMIT)
@@ -46,7 +57,7 @@ class Stream:
         try:
             await self._read_all()
         except ServerFault as fault:
-            await self._websocket.send_text(json.dumps({"type": "error", **fault.body()}))
+            await self._say({"type": "error", **fault.body()})
             raise
         finally:
             sender.cancel()
@@ -59,20 +70,34 @@ class Stream:
         while (message := await self._websocket.receive())["type"] != "websocket.disconnect":
             if closing:
                 continue
-            if (data := message.get("bytes")) is not None:
-                for text in self._utterance.hear(len(data)):
-                    await self._put("partial", text, self._stage.plan_partial())
-                continue
-            closing = read_operation(message["text"]) == "close"
+            data = message.get("bytes")
+            heard = self._wire.read(message["text"] if data is None else data)
+            if isinstance(heard, bytes):
+                await self._hear(heard)
+            else:
+                closing = heard == "close"
+                await self._operate(heard)
+
+    async def _hear(self, audio: bytes) -> None:
+        for text in self._utterance.hear(audio):
+            for _ in range(self._repeats):
+                await self._put("partial", text, self._stage.plan_partial())
+        if self._utterance.silence_s >= self._end_silence_s:
             await self._finish_utterance()
-            if closing:
-                await self._outgoing.put(None)
+
+    async def _operate(self, operation: Operation) -> None:
+        if operation == "start":
+            await self._say({"type": "ready", "request_id": self._request_id})
+            return
+        await self._finish_utterance()
+        if operation == "close":
+            await self._outgoing.put(None)
 
     async def _finish_utterance(self) -> None:
         try:
             plan = self._stage.plan_answer()
         except Overloaded as refusal:
-            await self._websocket.send_text(json.dumps({"type": "error", **refusal.body()}))
+            await self._say({"type": "error", **refusal.body()})
         else:
             await self._put("final", self._utterance.final, plan)
         self._number += 1
@@ -80,6 +105,9 @@ class Stream:
 
     async def _put(self, kind: str, text: str, plan: Plan) -> None:
         await self._outgoing.put(_Outgoing(plan, kind, self._number, text, self._utterance.audio_s))
+
+    async def _say(self, row: dict[str, object]) -> None:
+        await send(self._websocket, self._wire.write(row))
 
     async def _send_all(self) -> None:
         """Ends with closing the connection: 1000 after the last message, 1011 for a scripted error."""
@@ -91,23 +119,31 @@ class Stream:
 
     async def _send(self, item: _Outgoing) -> int:
         """Send it, or do what its fault says; returns the code with which the session goes on (1000) or ends."""
+        row: dict[str, object] = {
+            "type": item.kind,
+            "text": item.text,
+            "request_id": self._request_id,
+            "utterance": item.utterance,
+            "audio_s": item.audio_s,
+            "at_s": time.monotonic(),
+        }
         match item.plan.fault:
             case "never_final":
                 await asyncio.Event().wait()
+            case "half_close":
+                client = self._websocket.client
+                half_close((client.host, client.port) if client else ("", 0))
+                await asyncio.Event().wait()
             case "garbage":
-                await self._websocket.send_text('{"type": "fin')
+                await send(self._websocket, self._wire.garbage)
             case "error":
-                await self._websocket.send_text(json.dumps({"type": "error", **SCRIPTED_ERROR}))
+                await self._say({"type": "error", **SCRIPTED_ERROR})
                 return 1011
             case "drop":
                 return 1011
+            case "wrong":
+                others = {"request_id": "another-session", "utterance": item.utterance + 1, "text": "not yours"}
+                await self._say(row | others)
             case None:
-                row = {
-                    "type": item.kind,
-                    "text": item.text,
-                    "utterance": item.utterance,
-                    "audio_s": item.audio_s,
-                    "at_s": time.monotonic(),
-                }
-                await self._websocket.send_text(json.dumps(row))
+                await self._say(row)
         return 1000

@@ -1,17 +1,16 @@
-"""Schedules are pure functions of their seed; the alarm is never early."""
+"""Schedules are pure functions of their seed."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yapbench.pacing import SECOND_NS, Alarm, Phases, Ticket, burst_offsets, order, poisson_offsets
+from yapbench.pacing import Phases, Ticket, burst_offsets, order, phase_ns, poisson_offsets
 from yapbench.schema import Phase
+from yapbench.timer import SECOND_NS
 
 seeds = st.integers(0, 2**31)
 
@@ -53,6 +52,16 @@ def test_poisson_gaps_are_exponential() -> None:
 def test_bursts_hold_their_size_and_period(size: int, period_s: float) -> None:
     offsets = list(islice(burst_offsets(size, period_s), 3 * size))
     assert offsets == [round(number * period_s * SECOND_NS) for number in range(3) for _ in range(size)]
+
+
+def test_phases_fill_the_frame_evenly_and_are_determined() -> None:
+    found = [phase_ns(index, frame_ns=1000, seed=3, repeat=0) for index in range(2000)]
+    assert found == [phase_ns(index, frame_ns=1000, seed=3, repeat=0) for index in range(2000)]
+    assert min(found) >= 0
+    assert max(found) < 1000
+    tenths = [sum(phase // 100 == tenth for phase in found) for tenth in range(10)]
+    assert min(tenths) > 120  # 200 expected, 13 the deviation
+    assert max(tenths) < 280
 
 
 def drive(phases: Phases, users: int, *, step_ns: int = 1, choices: list[int] | None = None) -> list[Ticket]:
@@ -114,31 +123,3 @@ def test_what_is_still_owed_is_known() -> None:
     phases.take(0)
     assert phases.rest() == [Ticket(1, Phase.WARMUP), Ticket(2, Phase.STEADY), Ticket(3, Phase.STEADY)]
     assert Phases(warmup=0, requests=None, duration_s=1.0).rest() == []
-
-
-async def test_the_alarm_is_never_early_and_wakes_in_order() -> None:
-    alarm, woken, early = Alarm(), list[int](), list[int]()
-    start_ns = time.monotonic_ns()
-
-    async def wait(offset_ns: int) -> None:
-        await alarm.until(start_ns + offset_ns)
-        early.append(start_ns + offset_ns - time.monotonic_ns())
-        woken.append(offset_ns)
-
-    offsets = [30_000_000, 10_000_000, 10_300_000, -5, 20_000_000]
-    await asyncio.gather(*(wait(offset) for offset in offsets))
-    alarm.close()
-    assert max(early) <= 0
-    assert woken == sorted(offsets)
-
-
-async def test_someone_who_stopped_waiting_does_not_hold_the_others_up() -> None:
-    alarm = Alarm()
-    soon_ns = time.monotonic_ns() + 20_000_000
-    waiting = asyncio.create_task(alarm.until(soon_ns))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    async with asyncio.timeout(10):
-        await alarm.until(soon_ns + 5_000_000)
-    alarm.close()
-    assert waiting.cancelled()

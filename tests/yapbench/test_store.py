@@ -187,3 +187,21 @@ def test_json_comes_back(tmp_path_factory: pytest.TempPathFactory, value: object
     path = tmp_path_factory.mktemp("json") / "x.json"
     store.write_json(path, value)
     assert store.read_json(path) == value
+
+
+def test_trials_of_version_1_are_read_with_nulls_for_what_came_later() -> None:
+    trial = store.read_trial(Path(__file__).parent.parent / "golden" / "trial-v1")
+    assert list(trial.utterances.columns) == UTTERANCES.names
+    assert trial.utterances["schema_version"].tolist() == [1, 1, 1]
+    assert trial.utterances["request_id"].tolist() == ["r-0", "r-1", "r-2"]
+    assert trial.utterances["intended_ns"].iloc[1] == 10**15 + 50_000_000
+    assert trial.utterances[["words", "frame_ms", "pace"]].isna().all(axis=None)
+    assert trial.machine["value"].tolist() == [0.0, 1.0]
+
+
+def test_a_version_2_trial_may_not_lack_what_version_1_did(tmp_path: Path) -> None:
+    folder = write_trial(tmp_path / "t")
+    golden = Path(__file__).parent.parent / "golden" / "trial-v1" / "utterances.parquet"
+    (folder / "utterances.parquet").write_bytes(golden.read_bytes())
+    with pytest.raises(CorruptFile, match="columns missing: words, frame_ms, pace"):
+        store.read_trial(folder)

@@ -6,27 +6,60 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from yapbench.clients.codec import Codec
 from yapbench.clients.echo import EchoClient
+from yapbench.clients.echo_stream import EchoJson, EchoMsgpack, EchoPcm
+from yapbench.clients.echo_upload import EchoUpload
 from yapbench.clients.interface import Client, Event, Exchange
 from yapbench.clients.smart_turn import SmartTurnClient
+from yapbench.clients.websocket import StreamClient
 from yapbench.errors import UsageError
+from yapbench.streaming import StreamOptions
+from yapbench.timer import Pacer
 
-__all__ = ["CLIENTS", "Client", "Event", "Exchange", "build"]
+__all__ = ["CLIENTS", "CODECS", "Client", "Event", "Exchange", "build", "streams"]
 
 CLIENTS: Final[dict[str, Callable[..., Client[Any]]]] = {
     "echo": EchoClient,
+    "echo_upload": EchoUpload,
     "smart_turn": SmartTurnClient,
 }
+"""Wires of requests and answers."""
+
+CODECS: Final[dict[str, Codec]] = {
+    "echo_pcm": EchoPcm(),
+    "echo_json": EchoJson(),
+    "echo_msgpack": EchoMsgpack(),
+}
+"""Wires of streams."""
 
 
-def build(name: str, url: str, *, timeout_s: float, environment: Mapping[str, str] | None = None) -> Client[Any]:
+def streams(name: str) -> bool:
+    """Whether the client called `name` streams audio. Raises UsageError for an unknown name."""
+    if name not in CLIENTS and name not in CODECS:
+        raise UsageError.unknown("client", name, [*CLIENTS, *CODECS])
+    return name in CODECS
+
+
+def build(
+    name: str,
+    url: str,
+    *,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+    stream: StreamOptions | None = None,
+    pacer: Pacer | None = None,
+) -> Client[Any]:
     """A client of the wire `name` for the server at `url`; keys come from the environment (default: ours).
 
+    `stream` and `pacer` are for wires that stream: how, and the process's one timer (default: one of its own).
     Raises UsageError for an unknown name or a URL that is not http(s).
     """
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"server URL {url!r} must begin with http:// or https://")
-    if name not in CLIENTS:
-        raise UsageError.unknown("client", name, CLIENTS)
     keys = os.environ if environment is None else environment
-    return CLIENTS[name](url, timeout_s=timeout_s, environment=keys)
+    if not streams(name):
+        return CLIENTS[name](url, timeout_s=timeout_s, environment=keys)
+    options = stream or StreamOptions()
+    pacer = pacer or Pacer()
+    return StreamClient(CODECS[name], url, timeout_s=timeout_s, environment=keys, options=options, pacer=pacer)

@@ -1,8 +1,8 @@
 """What every wire looks like to the load generator: prepare before the clock starts, then connect, exchange,
 close.
 
-A client stamps and classifies. It computes no latency, retries nothing and never lets a failure look like an
-answer.
+A client stamps and classifies. It computes no latency, tries nothing again unless it was told to, and never lets
+a failure look like an answer.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class Exchange:
     lateness_ns: tuple[int, ...] = ()
     status: int | None = None  # HTTP status or WebSocket close code
     error: str | None = None  # the server's or the socket's own words
+    t0_ns: int | None = None
+    """Streams: when audio second 0 was spoken. Later than intended where the server was not ready in time."""
+    owed_ns: int | None = None
+    """Streams: when the end of speech was due, from which on the server owes its last result."""
 
 
 class Client(Protocol[PayloadT]):
@@ -76,11 +80,25 @@ class Client(Protocol[PayloadT]):
         """Send one utterance that was due at `intended_ns` and wait for its end, at most the client's
         timeout.
 
-        A paced stream's frame k leaves at or after `intended_ns + (k + 1) * frame`. Every failure of server,
-        network or protocol is an Exchange; only cancellation and bugs raise.
+        A paced stream's frame k leaves at or after `t0_ns + (k + 1) * frame / pace`, where t0 is `intended_ns`
+        or, if the server is not ready by then, whole frames later. Every failure of server, network or
+        protocol is an Exchange; only cancellation and bugs raise.
         """
         ...
 
     async def close(self) -> None:
         """Give everything back; called once, also after failures."""
         ...
+
+
+def outcome_of_status(status: int) -> Outcome:
+    """How an HTTP status that is no success counts."""
+    if status == 503:
+        return Outcome.REJECTED
+    if status == 504:
+        return Outcome.DEADLINE
+    if 400 <= status < 500:
+        return Outcome.BAD_REQUEST
+    if 500 <= status < 600:
+        return Outcome.SERVER_ERROR
+    return Outcome.PROTOCOL

@@ -17,7 +17,7 @@ import aiohttp
 import numpy as np
 from aiohttp.abc import AbstractStreamWriter
 
-from yapbench.clients.interface import Audio, Event, Exchange
+from yapbench.clients.interface import Audio, Event, Exchange, outcome_of_status
 from yapbench.corpus import Utterance
 from yapbench.schema import Outcome
 
@@ -42,8 +42,8 @@ class _Body(aiohttp.payload.Payload):
 
     _value: bytes
 
-    def __init__(self, value: bytes) -> None:
-        super().__init__(value, content_type="application/octet-stream")
+    def __init__(self, value: bytes, *, content_type: str) -> None:
+        super().__init__(value, content_type=content_type)
         self._size = len(value)
         self.sent_ns: int | None = None
         self.sent_end_ns: int | None = None
@@ -65,17 +65,20 @@ class _Body(aiohttp.payload.Payload):
 
 
 class SmartTurnClient:
-    """One user with one kept-alive connection."""
+    """One user with one kept-alive connection. Other wires of one body and one answer are subclasses."""
 
     sample_rate_hz = 16_000
     key_variable = "AUTH_KEY"
+    route = "/raw"
+    content_type = "application/octet-stream"
+    answer_kind = "answer"
 
     def __init__(self, url: str, *, timeout_s: float, environment: Mapping[str, str]) -> None:
         self._url = url.rstrip("/")
         self._timeout_s = timeout_s
         key = environment.get(self.key_variable, "").split(",")[0].strip()  # a server may have several
         # The answer is wanted as it is: unpacking would be our own time in the server's latency.
-        self._headers = {"Accept-Encoding": "identity"} | _keys(key, environment.get(BEARER, "").strip())
+        self._headers = {"Accept-Encoding": "identity"} | key_headers(key, environment.get(BEARER, "").strip())
         self._session: aiohttp.ClientSession | None = None
         self._connect_start_ns: int | None = None
         self._connected_ns: int | None = None
@@ -97,7 +100,7 @@ class SmartTurnClient:
 
     async def exchange(self, payload: bytes, request_id: str, *, intended_ns: int) -> Exchange:
         """Send one body and read its answer; see `Client.exchange`."""
-        body = _Body(payload)
+        body = _Body(payload, content_type=self.content_type)
         status: int | None = None
         events: tuple[Event, ...] = ()
         ended_ns: int | None = None
@@ -105,14 +108,15 @@ class SmartTurnClient:
             async with asyncio.timeout(self._timeout_s):
                 headers = {REQUEST_ID: request_id, **self._headers}
                 async with self._open().post(
-                    f"{self._url}/raw", data=body, headers=headers, allow_redirects=False
+                    f"{self._url}{self.route}", data=body, headers=headers, allow_redirects=False
                 ) as response:
                     status = response.status
                     raw = await response.read()
                     ended_ns = time.monotonic_ns()
-            outcome, error = _judge(status, raw, request_id, response.headers.get(REQUEST_ID))
-            kind = "answer" if status == 200 else "error"
-            events = (Event(at_ns=ended_ns, kind=kind, data=_as_json(raw)),)
+            text, fault = self.read(raw) if status == 200 else (None, None)
+            outcome, error = _judge(status, raw, fault, request_id, response.headers.get(REQUEST_ID))
+            kind = self.answer_kind if status == 200 else "error"
+            events = (Event(at_ns=ended_ns, kind=kind, text=text, data=_as_json(raw)),)
         except TimeoutError as cause:  # also aiohttp's own, which are TimeoutErrors as well as ClientErrors
             outcome, error = Outcome.TIMEOUT, str(cause) or f"no answer within {self._timeout_s:g} s"
         except aiohttp.ClientConnectorError as cause:
@@ -135,6 +139,10 @@ class SmartTurnClient:
             status=status,
             error=error,
         )
+
+    def read(self, raw: bytes) -> tuple[str | None, str | None]:
+        """The transcript in the body of a 200, where there is one, and what the contract does not allow in it."""
+        return None, _fault_in(raw)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -163,38 +171,31 @@ class SmartTurnClient:
         self._connected_ns = time.monotonic_ns()
 
 
-def _keys(key: str, bearer: str) -> dict[str, str]:
+def key_headers(key: str, bearer: str) -> dict[str, str]:
     """The headers of the server's key and of a proxy's; either may be empty."""
     if bearer:
         return {"Authorization": f"Bearer {bearer}"} | ({"X-API-Key": key} if key else {})
     return {"Authorization": f"Key {key}"} if key else {}
 
 
-def _judge(status: int, raw: bytes, asked_id: str, answered_id: str | None) -> tuple[Outcome, str | None]:
+def _judge(
+    status: int, raw: bytes, fault: str | None, asked_id: str, answered_id: str | None
+) -> tuple[Outcome, str | None]:
     """How an answer that came whole is counted, and its words if it is a failure."""
     if status == 200:
         # A server without request ids cannot be asked whose answer this is; one with ids must name ours.
         if answered_id is not None and answered_id != asked_id:
             return Outcome.WRONG_RESULT, f"asked {asked_id!r}, the answer is for {answered_id!r}"
-        fault = _fault_in(raw)
         return (Outcome.PROTOCOL, fault) if fault else (Outcome.OK, None)
-    error = _words_of(raw)
-    if status == 503:
-        return Outcome.REJECTED, error
-    if status == 504:
-        return Outcome.DEADLINE, error
-    if 400 <= status < 500:
-        return Outcome.BAD_REQUEST, error
-    if 500 <= status < 600:
-        return Outcome.SERVER_ERROR, error
-    return Outcome.PROTOCOL, f"status {status}: {error}"
+    outcome, error = outcome_of_status(status), words_of(raw)
+    return outcome, f"status {status}: {error}" if outcome is Outcome.PROTOCOL else error
 
 
 def _fault_in(raw: bytes) -> str | None:
     """What the contract does not allow in this body of a 200, or None."""
-    answer = _parse(raw)
+    answer = parse(raw)
     if not isinstance(answer, dict):
-        return f"not a JSON object: {_excerpt(raw)}"
+        return f"not a JSON object: {excerpt(raw)}"
     prediction, probability, metrics = (answer.get(name) for name in ("prediction", "probability", "metrics"))
     if isinstance(prediction, bool) or prediction not in (0, 1):
         return f"prediction is {prediction!r}, not 0 or 1"
@@ -212,26 +213,28 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _words_of(raw: bytes) -> str:
+def words_of(raw: bytes) -> str:
     """`code: message` of the error contract, else the start of whatever came."""
-    answer = _parse(raw)
+    answer = parse(raw)
     error = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(error, dict) and "code" in error:
         return f"{error['code']}: {error.get('message', '')}"[:_ERROR_TEXT_LIMIT]
-    return _excerpt(raw)
+    return excerpt(raw)
 
 
 def _as_json(raw: bytes) -> str:
     """The message as JSON text: itself where it is JSON, else quoted."""
-    return raw.decode() if _parse(raw) is not None else json.dumps(_excerpt(raw))
+    return raw.decode() if parse(raw) is not None else json.dumps(excerpt(raw))
 
 
-def _parse(raw: bytes) -> Any:
+def parse(raw: bytes) -> Any:
+    """The JSON value, or None where it is none."""
     try:
         return json.loads(raw.decode())
     except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested as no honest answer is
         return None
 
 
-def _excerpt(raw: bytes) -> str:
+def excerpt(raw: bytes) -> str:
+    """The beginning of whatever came, as text."""
     return raw[:_ERROR_TEXT_LIMIT].decode(errors="replace")

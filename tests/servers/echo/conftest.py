@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,22 +45,31 @@ StartEcho = Callable[..., Echo]
 @pytest.fixture
 def start_echo(tmp_path: Path) -> Iterator[StartEcho]:
     """Call it with flags (and `environ=`); the processes are gone after the test."""
+    with echoes(tmp_path) as start:
+        yield start
+
+
+@contextmanager
+def echoes(folder: Path) -> Iterator[StartEcho]:
+    """What `start_echo` gives, for as long as the block lasts."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*flags: str, environ: dict[str, str] | None = None) -> Echo:
-        log = tmp_path / f"server-{len(processes)}.log"
+        log = folder / f"server-{len(processes)}.log"
         command = [sys.executable, "-m", "servers.echo", "--host=127.0.0.1", "--port=0", "--log-format=json", *flags]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, stdout=output, stderr=output, cwd=tmp_path, env={**os.environ, **(environ or {})}
+                command, stdout=output, stderr=output, cwd=folder, env={**os.environ, **(environ or {})}
             )
         processes.append(process)
         return Echo(process, wait_for_port(process, log), log)
 
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
+    try:
+        yield start
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:

@@ -21,8 +21,8 @@ from servers.echo.settings import Settings
 @given(st.lists(st.integers(0, 20_000), max_size=40))
 def test_partials_do_not_depend_on_how_the_audio_is_cut(sizes: list[int]) -> None:
     pieces, whole = (Utterance(read_script(None)[0]) for _ in range(2))
-    heard = [text for size in sizes for text in pieces.hear(size)]
-    assert heard == whole.hear(sum(sizes))
+    heard = [text for size in sizes for text in pieces.hear(bytes(size))]
+    assert heard == whole.hear(bytes(sum(sizes)))
     assert len(heard) == min(9, int(sum(sizes) / 32_000 / 0.3 + 1e-9))
 
 
