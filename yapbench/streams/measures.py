@@ -1,0 +1,255 @@
+"""Stored rows of streams -> numbers: all of one utterance, and a trial's points over all utterances of a level.
+
+Pure, as measures.py, whose resources and verdicts it takes over: the same rows give the same bytes. Latencies are those
+of streams that ended well, with the failures beside them; only the strict WER makes a failure count as words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from yapbench import measures, stats, wer
+from yapbench.measures import Point
+from yapbench.schema import Outcome, Phase
+from yapbench.stats import Estimate, Resample
+from yapbench.store import TrialData
+from yapbench.streams import pooling, rates, times
+from yapbench.streams.emission import Emission, emissions, lag_slope_ms_per_s
+from yapbench.streams.flicker import Flicker, flicker
+from yapbench.streams.times import TIMES, Stream
+
+Count = Callable[[wer.Score], float]
+
+QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+_USUAL: Final = ("p50", "p95")
+_STATISTICS: Final = dict.fromkeys(("ttfp", "eos", "eos_due", "flush"), ("p50", "p95", "p99", "mean"))
+"""Of the other TIMES: the usual ones."""
+_OF_WORDS: Final = ("p50", "p90", "p99")
+
+_SAID: Final = {"p50": "half within", "p90": "90 % within", "p95": "95 % within", "p99": "99 % within", "mean": "mean"}
+MEASURES: Final = {
+    **{f"{t}_{q}_ms": f"{TIMES[t]}: {_SAID[q]}" for t in TIMES for q in _STATISTICS.get(t, _USUAL)},
+    **{f"emission_{q}_ms": f"from a word's end until it is first seen: {_SAID[q]}" for q in _OF_WORDS},
+    **{f"emission_stable_{q}_ms": f"until it is seen for good: {_SAID[q]}" for q in _OF_WORDS},
+    "emission_share": "share of the spoken words that were ever seen",
+    "lag_slope_ms_per_s": "what emission latency gains per second of a stream; above 0 the server falls behind",
+    "stream_rtf_p50": "time to the last final per time to the end message",
+    "stream_rtf_p95": "the same, 95 % within",
+    "rtfx": "audio seconds per second of processing, for audio sent as fast as accepted",
+    "partials": "partial messages of a stream, mean",
+    "partial_rate": "partial messages per second of speech: work that must be equal to be compared",
+    "partial_bytes_rate": "their bytes per second of speech",
+    "upwr": "words that were shown and then changed or dropped, per word of the finals",
+    "upsr": "runs of such words per utterance",
+    "normalized_erasure": "words from the first change on, per word of the finals",
+    "wer": "word errors per word of the references, normalised, streams that ended well",
+    "wer_mean": "mean of the utterances' own WER",
+    "wer_strict": "as wer, with every word of a failed stream deleted",
+    "wer_unordered": "as wer, with the words in any order: for servers that answer chunks out of order",
+    "wer_raw": "as wer, on the texts as they are",
+    "substitutions": "of wer: words taken for others",
+    "deletions": "of wer: words left out",
+    "insertions": "of wer: words added",
+    "cer": "character errors per character, normalised",
+    "cer_raw": "character errors per character, on the texts as they are",
+    "empty_share": "share of the spoken utterances that ended well and gave no word",
+    "made_up_words_per_min": "words per minute of audio in which nothing is said",
+    **rates.MEASURES,
+    "cpu_s_per_audio_s": "CPU time of the server's whole process tree per finished second of audio",
+}
+TAKEN_OVER: Final = ("ok_share", "cpu_percent", "rss_peak_mib", "vram_peak_mib")
+"""Of measures.MEASURES, what is said of streams too."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One utterance with all its numbers; a number that cannot be told says why."""
+
+    stream: Stream
+    times: Mapping[str, Estimate]
+    """By the names of TIMES, ms."""
+    stream_rtf: Estimate
+    processing_s: Estimate
+    emissions: tuple[Emission, ...]
+    """Empty unless the stream ended well, was paced, and its words' times are known."""
+    lag_slope: Estimate
+    """ms per s, of first-seen emission latencies."""
+    flicker: Flicker
+    score: wer.Score | None
+    """None without a reference. A stream that failed is scored with no transcript at all."""
+
+
+def measure(stream: Stream) -> Measured:
+    """All numbers of one utterance."""
+    shown = [(item.at_ns, item.text or "") for item in stream.shown] if stream.ok else []
+    found: tuple[Emission, ...] = ()
+    if stream.ok and stream.pace:
+        found = emissions(stream.words, shown, start_ns=stream.t0_ns, pace=stream.pace)
+    seen = [(item.end_s, item.first_ms) for item in found if item.first_ms is not None]
+    slope = lag_slope_ms_per_s([end_s for end_s, _ in seen], [first_ms for _, first_ms in seen])
+    score = None
+    if stream.reference is not None:
+        score = wer.score(stream.reference, shown[-1][1] if shown else None, language=stream.language)
+    return Measured(
+        stream=stream,
+        times=times.times_ms(stream),
+        stream_rtf=times.stream_rtf(stream),
+        processing_s=times.processing_s(stream),
+        emissions=found,
+        lag_slope=Estimate.missing(_no_emission(stream)) if slope is None else Estimate(slope, n=len(seen)),
+        flicker=flicker([transcript for _, transcript in shown]),
+        score=score,
+    )
+
+
+def _no_emission(stream: Stream) -> str:
+    if not stream.ok:
+        return f"outcome {stream.outcome}"
+    if not stream.is_paced:
+        return "not paced: the audio has no clock"
+    return "too few words were seen" if stream.words else "the corpus does not say when its words are spoken"
+
+
+def points(trial: TrialData, *, replicates: int = stats.REPLICATES) -> list[Point]:
+    """The points of a trial of streams over all repeats, by level, with the values of MEASURES and TAKEN_OVER."""
+    return [_point(trial, base, replicates) for base in measures.points(trial, replicates=replicates)]
+
+
+def points_by_repeat(trial: TrialData, *, replicates: int = stats.REPLICATES) -> list[Point]:
+    """The points of a trial of streams for each repeat alone, by level, then repeat."""
+    return [_point(trial, base, replicates) for base in measures.points_by_repeat(trial, replicates=replicates)]
+
+
+def _point(trial: TrialData, base: Point, replicates: int) -> Point:
+    rows = trial.utterances[trial.utterances["level"] == base.level]
+    if base.repeat is not None:
+        rows = rows[rows["repeat"] == base.repeat]
+    found = values(rows, slo_ms=base.slo_ms, replicates=replicates)
+    well = rows[rows["outcome"] == Outcome.OK].to_dict("records")
+    finished_s = sum((Stream.of(row).sent_s for row in well), 0.0)
+    cpu = base["cpu_ms_per_request"]
+    per_audio = cpu.scaled(cpu.n / 1e3 / finished_s) if cpu.value is not None and finished_s else cpu
+    found["cpu_s_per_audio_s"] = per_audio
+    return replace(base, values={name: base[name] for name in TAKEN_OVER} | {name: found[name] for name in MEASURES})
+
+
+def values(rows: pd.DataFrame, *, slo_ms: float, replicates: int = stats.REPLICATES) -> dict[str, Estimate]:
+    """MEASURES, but for the CPU time, of the rows of one level (all phases; counted are the steady ones)."""
+    counted = rows[rows["phase"] == Phase.STEADY]
+    found = [measure(Stream.of(row)) for row in counted.to_dict("records")]
+    drawn = Resample.draw(counted["repeat"], counted["stream"], replicates=replicates)
+    return (
+        _times(found, drawn)
+        | _emission(found, drawn)
+        | _work(found, drawn)
+        | _accuracy(found, drawn)
+        | rates.throughput(rows, slo_ms=slo_ms, replicates=replicates)
+    )
+
+
+def norm_versions(found: Iterable[Measured]) -> list[str]:
+    """Names of the normalisers behind these scores; they belong beside every WER."""
+    return sorted({item.score.norm for item in found if item.score})
+
+
+def equal_work(one: Estimate, other: Estimate, *, tolerance: float = 0.1) -> bool | None:
+    """Two partial rates differ by at most `tolerance` of the larger; None when one is unknown."""
+    if one.value is None or other.value is None:
+        return None
+    return abs(one.value - other.value) <= tolerance * max(one.value, other.value)
+
+
+def _times(found: Sequence[Measured], drawn: Resample) -> dict[str, Estimate]:
+    values = {}
+    for name in TIMES:
+        each = [item.times[name] for item in found]
+        for q in _STATISTICS.get(name, _USUAL):
+            one = pooling.mean(drawn, each) if q == "mean" else pooling.percentile(drawn, each, QUANTILES[q])
+            values[f"{name}_{q}_ms"] = one
+    rtf = [item.stream_rtf for item in found]
+    values |= {f"stream_rtf_{q}": pooling.percentile(drawn, rtf, QUANTILES[q]) for q in _USUAL}
+    values["lag_slope_ms_per_s"] = pooling.mean(drawn, [item.lag_slope for item in found])
+    taken = [item.processing_s for item in found]
+    sent_s = [item.stream.sent_s for item in found]
+    values["rtfx"] = pooling.ratio(drawn, sent_s, pooling.known(taken), pooling.reason(taken))
+    return values
+
+
+def _emission(found: Sequence[Measured], drawn: Resample) -> dict[str, Estimate]:
+    first = [[e.first_ms for e in item.emissions if e.first_ms is not None] for item in found]
+    stable = [[e.stable_ms for e in item.emissions if e.stable_ms is not None] for item in found]
+    without = [item.lag_slope for item in found if not item.emissions]
+    why = pooling.reason(without) if without else "no spoken word was ever seen"
+    values = {}
+    for q in _OF_WORDS:
+        values[f"emission_{q}_ms"] = pooling.quantile_of_words(drawn, first, QUANTILES[q], why)
+        values[f"emission_stable_{q}_ms"] = pooling.quantile_of_words(drawn, stable, QUANTILES[q], why)
+    words = [len(item.emissions) for item in found]
+    values["emission_share"] = pooling.ratio(drawn, [len(seen) for seen in first], words, why, most=1.0)
+    return values
+
+
+def _work(found: Sequence[Measured], drawn: Resample) -> dict[str, Estimate]:
+    """Partials and flicker of the streams that ended well."""
+    ok = np.array([1.0 if item.stream.ok else np.nan for item in found])
+    speech_s = ok * [item.stream.speech_s for item in found]
+    count = ok * [len(item.stream.partials) for item in found]
+    size = ok * [sum(event.size_bytes for event in item.stream.partials) for item in found]
+    finals = ok * [item.flicker.final_words for item in found]
+    none = "no stream ended well"
+    values = {
+        "partials": pooling.ratio(drawn, count, ok, none),
+        "partial_rate": pooling.ratio(drawn, count, speech_s, none),
+        "partial_bytes_rate": pooling.ratio(drawn, size, speech_s, none),
+    }
+    lost = {
+        "upwr": ([item.flicker.unstable_words for item in found], finals),
+        "upsr": ([item.flicker.revisions for item in found], ok),
+        "normalized_erasure": ([item.flicker.erased_words for item in found], finals),
+    }
+    if not np.nansum(count):  # nothing was shown that could be taken back: a 0 would be praise
+        return values | dict.fromkeys(lost, Estimate.missing("no partials"))
+    return values | {name: pooling.ratio(drawn, ok * top, per, "no words") for name, (top, per) in lost.items()}
+
+
+def _accuracy(found: Sequence[Measured], drawn: Resample) -> dict[str, Estimate]:
+    """WER and its kin; an utterance in which nothing is said takes part in the words made up alone."""
+    spoken = [item.score is not None and item.score.has_reference for item in found]
+    well = [said and item.stream.ok for said, item in zip(spoken, found, strict=True)]
+    silent = [item.stream.ok and item.score is not None and not item.score.has_reference for item in found]
+
+    def rate(
+        chosen: Sequence[bool], wrong: Count, of: Count, missing: str = "no utterance with a reference"
+    ) -> Estimate:
+        pairs = [
+            (wrong(item.score), of(item.score)) if use and item.score else (np.nan, np.nan)
+            for item, use in zip(found, chosen, strict=True)
+        ]
+        above, below = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+        return pooling.ratio(drawn, above, below, "no utterance with a reference")
+
+    def words(score: wer.Score) -> int:
+        return score.words.errors.reference
+
+    audio_min = [item.stream.audio_s / 60 if use else np.nan for item, use in zip(found, silent, strict=True)]
+    made_up = [item.score.words.errors.insertions if item.score else 0 for item in found]
+    empty = sum(item.score is not None and item.score.is_empty for item, use in zip(found, well, strict=True) if use)
+    return {
+        "wer": rate(well, lambda s: s.words.errors.total, words),
+        "wer_mean": rate(well, lambda s: s.words.errors.rate or 0.0, lambda s: 1),
+        "wer_strict": rate(spoken, lambda s: s.words.errors.total, words),
+        "wer_unordered": rate(well, lambda s: s.unordered, words),
+        "wer_raw": rate(well, lambda s: s.raw_words.total, lambda s: s.raw_words.reference),
+        "substitutions": rate(well, lambda s: s.words.errors.substitutions, words),
+        "deletions": rate(well, lambda s: s.words.errors.deletions, words),
+        "insertions": rate(well, lambda s: s.words.errors.insertions, words),
+        "cer": rate(well, lambda s: s.characters.total, lambda s: s.characters.reference),
+        "cer_raw": rate(well, lambda s: s.raw_characters.total, lambda s: s.raw_characters.reference),
+        "empty_share": stats.fraction(empty, sum(well)),
+        "made_up_words_per_min": pooling.ratio(drawn, made_up, audio_min, "no utterance without speech"),
+    }
