@@ -18,7 +18,7 @@ BEGIN, END = "<!-- settings: begin (written by scripts/write_docs.py) -->", "<!-
 FILES, FILES_END = "<!-- files: begin (written by scripts/write_docs.py) -->", "<!-- files: end -->"
 LISTED = (
     "yapbench", "yapbench/clients", "yapbench/verbs", "yapbench/doctor", "yapbench/plots", "yapbench/report",
-    "yapbench/engines", "yapbench/benchgpu", "servers/common",
+    "yapbench/corpora", "yapbench/streams", "yapbench/engines", "yapbench/benchgpu", "servers/common",
 )  # fmt: skip
 
 HEAD = """\

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 from yapbench.obtained import ENGINE, ENGINE_PARTS
 
-_UNITS: Final = {"_ms": "ms", "_s": "s", "_secs": "s", "_bytes": "bytes", "_hz": "Hz"}
+_UNITS: Final = {"_ms": "ms", "_s": "s", "_secs": "s", "_bytes": "bytes", "_hz": "Hz", "_db": "dB"}
 _NAMES: Final = {
     "window_ms": "window",
     "idle_gap_ms": "idle gap",
     "batch_buckets": "buckets",
     "max_secs": "audio limit",
+    "snr_db": "SNR",
     "torch_compile": "compile",
     "cuda_graphs": "CUDA graphs",
 }
@@ -62,6 +63,8 @@ def words(name: str, value: object) -> str:
         return f"{plain(value)} {_COUNTED[name]}{'' if value == 1 else 's'}"
     if name in _SAY_THEMSELVES:
         return plain(value)
+    if name == "snr_db" and plain(value) in ("clean", "none"):
+        return "no noise"
     word, unit = _word_and_unit(name)
     return f"{word} {plain(value)} {unit}".rstrip()
 

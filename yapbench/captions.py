@@ -234,7 +234,7 @@ def _number_of(point: Point | None, measure: str, unit: str, label: str, names: 
 
 def _accuracy(decided: Mapping[str, Decisions]) -> Number:
     answered = {model: found for model, found in decided.items() if found.accuracy.value is not None}
-    known = {model: found for model, found in answered.items() if model not in STAND_INS}
+    known = {model: found for model, found in answered.items() if model.partition(",")[0] not in STAND_INS}
     if answered and not known:
         return Number(None, "%", "turns decided right", "", f"only {' and '.join(answered)} was measured, a stand-in")
     if not known:

@@ -1,14 +1,16 @@
 """Utterances to send: a folder of audio with a manifest.jsonl, read strictly before anything is launched.
 
-Knows files and audio; knows no server and no wire.
+Knows files and audio; knows no server and no wire. Other sources, and noise: yapbench/corpora/.
 """
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -18,6 +20,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from yapbench import text as texts
+from yapbench.corpora import audio
 from yapbench.errors import UsageError
 
 Label = Literal["complete", "cut"]
@@ -53,6 +57,8 @@ class Utterance:
     words: tuple[Word, ...] = ()
     speech_end_s: float | None = None
     label: Label | None = None
+    facts: Mapping[str, str | float] = field(default_factory=dict, hash=False)
+    """What was done to make this audio: voice, noise, SNR, gain. Empty for a recording as it was found."""
 
     def audio(self, sample_rate_hz: int) -> NDArray[np.float32]:
         """Mono samples at `sample_rate_hz`, shape (n,), float32. Raises UsageError for an undecodable file."""
@@ -78,6 +84,8 @@ class Corpus:
     sha256: str
     note: str = ""
     """What a reader of results must know of this audio; not part of the hash."""
+    source: Mapping[str, str | float] = field(default_factory=dict, hash=False)
+    """How the audio was made, where it was made: engine and version, voice, noise, SNR, seed."""
 
     @property
     def audio_s(self) -> float:
@@ -93,13 +101,15 @@ class Corpus:
     def facts(self) -> dict[str, object]:
         """What a trial records about its corpus."""
         facts = {"name": self.name, "sha256": self.sha256, "note": self.note}
-        return {**facts, "utterances": len(self), "audio_s": round(self.audio_s, 3)}
+        made = {"source": dict(self.source)} if self.source else {}
+        return {**facts, **made, "utterances": len(self), "audio_s": round(self.audio_s, 3)}
 
     @classmethod
     def of(cls, name: str, utterances: list[Utterance]) -> Corpus:
         """A corpus of these utterances, in this order. Raises UsageError when two have the same id."""
-        if len({utterance.id for utterance in utterances}) < len(utterances):
-            raise UsageError(f"corpus {name!r}: two utterances have the same id")
+        ids = collections.Counter(utterance.id for utterance in utterances)
+        if twice := [one for one, count in ids.items() if count > 1]:
+            raise UsageError(f"corpus {name!r}: two utterances have the same id, {twice[0]!r}")
         digest = hashlib.sha256()
         for utterance in utterances:
             facts = (
@@ -110,7 +120,8 @@ class Corpus:
                 utterance.speech_end_s,
             )
             words = [(word.word, word.start_s, word.end_s) for word in utterance.words]
-            digest.update(json.dumps([facts, words, utterance.sample_rate_hz]).encode())
+            made = [dict(sorted(utterance.facts.items()))] if utterance.facts else []
+            digest.update(json.dumps([facts, words, utterance.sample_rate_hz, *made]).encode())
             if utterance.samples is not None:
                 digest.update(np.ascontiguousarray(utterance.samples, dtype="<f4").tobytes())
             elif utterance.path is not None:
@@ -127,17 +138,19 @@ class Corpus:
         language: str | None = None,
         label: Label | None = None,
         limit: int | None = None,
+        need_text: bool = False,
     ) -> Corpus:
         """Read a folder with a manifest.jsonl (or that file) and keep the lines that match every given value.
 
         Every line is checked, also those left out: UsageError names the file and line of the first mistake,
-        and says what there is to choose from when nothing matches.
+        and says what there is to choose from when nothing matches. The audio of the lines that are kept is decoded
+        to its end; `need_text` wants a reference with at least one word from each of them.
         """
         path = Path(path)
         manifest = path if path.suffix == ".jsonl" else path / MANIFEST
         lines = _lines(manifest)
         wanted = {"kind": kind, "split": split, "language": language}
-        chosen = []
+        chosen: list[tuple[int, Utterance]] = []
         seen: dict[str, int] = {}
         for number, entry in lines:
             utterance = _utterance(manifest, number, entry)
@@ -146,8 +159,10 @@ class Corpus:
             entry.setdefault("kind", "turn" if utterance.label else None)  # other manifests name no kind
             matches = all(value is None or entry.get(name) == value for name, value in wanted.items())
             if matches and label in (None, utterance.label):
-                chosen.append(utterance)
+                chosen.append((number, utterance))
         chosen = chosen[:limit]
+        for number, utterance in chosen:
+            check(utterance, where=f"{manifest}:{number}", need_text=need_text)
         if not chosen:
             given = {**wanted, "label": label}
             asked = ", ".join(f"{name}={value}" for name, value in given.items() if value)
@@ -155,7 +170,24 @@ class Corpus:
             found = f"kinds: {', '.join(kinds)}" if kinds else "the manifest is empty"
             raise UsageError(f"{manifest}: no utterance with {asked or 'these limits'}; {found}")
         about = _about(manifest.parent / ABOUT)
-        return replace(cls.of(about.get("name", manifest.parent.name), chosen), note=about.get("note", ""))
+        corpus = cls.of(about.get("name", manifest.parent.name), [utterance for _, utterance in chosen])
+        return replace(corpus, note=about.get("note", ""))
+
+
+def check(utterance: Utterance, *, where: str, need_text: bool) -> None:
+    """Decode an utterance's file to its end and, if asked, see that there is something to count words against.
+
+    Raises UsageError that begins with `where`, the file and line that named the utterance.
+    """
+    if utterance.path is not None:
+        try:
+            audio.decode(utterance.path)
+        except audio.BadAudio as error:
+            raise UsageError(f"{where}: {utterance.path.name}: {error}") from error
+    if need_text and not (utterance.text or "").strip():
+        raise UsageError(f"{where}: {utterance.id}: no text, and a word error rate needs a reference")
+    if need_text and not any(map(str.isalnum, texts.normalize(utterance.text, utterance.language))):
+        raise UsageError(f"{where}: {utterance.id}: no word is left of {utterance.text!r} once it is normalised")
 
 
 def _about(path: Path) -> dict[str, str]:
@@ -199,11 +231,11 @@ def _utterance(manifest: Path, number: int, entry: dict[str, Any]) -> Utterance:
     for name in ("file", "id", "text", "language"):
         if not isinstance(entry.get(name), str | None):
             raise mistake(f"{name!r} must be text")
-    for name in ("duration_s", "speech_end_s"):
+    for name, unit in (("duration_s", "seconds"), ("speech_end_s", "seconds"), ("sample_rate_hz", "hertz")):
         value = entry.get(name)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (is_number and value >= 0):
-            raise mistake(f"{name!r} must be a number of seconds")
+        if value is not None and not (is_number and 0 <= value < math.inf):
+            raise mistake(f"{name!r} must be a number of {unit}")
     if not entry.get("file"):
         raise mistake("'file' is missing")
     label = entry.get("label")
@@ -211,12 +243,15 @@ def _utterance(manifest: Path, number: int, entry: dict[str, Any]) -> Utterance:
         raise mistake(f"label {label!r} is neither complete (1), cut (0) nor null")
     path = manifest.parent / entry["file"]
     try:
-        found_s = soundfile.info(path).duration
-    except (soundfile.SoundFileError, OSError) as error:
-        raise mistake(f"{entry['file']}: {'no such file' if not path.is_file() else error}") from error
+        found = audio.header(path)
+    except audio.BadAudio as error:
+        raise mistake(f"{entry['file']}: {error}") from error
+    found_s = found.duration_s
     duration_s = float(found_s if entry.get("duration_s") is None else entry["duration_s"])
-    if found_s <= 0 or abs(found_s - duration_s) > _DURATION_TOLERANCE_S:
+    if abs(found_s - duration_s) > _DURATION_TOLERANCE_S:
         raise mistake(f"{entry['file']} lasts {found_s:.3f} s, the line says {duration_s:.3f} s")
+    if entry.get("sample_rate_hz") not in (None, found.sample_rate_hz):
+        raise mistake(f"{entry['file']} has {found.sample_rate_hz} Hz, the line says {entry['sample_rate_hz']} Hz")
     speech_end_s = entry.get("speech_end_s")
     if speech_end_s is not None and speech_end_s > found_s + _DURATION_TOLERANCE_S:
         raise mistake(f"speech_end_s {speech_end_s} lies behind the audio's end at {found_s:.3f} s")

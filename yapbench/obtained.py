@@ -14,6 +14,9 @@ ENGINE: Final = "engine"
 ENGINE_PARTS: Final = ("model", "device", "dtype", "torch_compile", "cuda_graphs")
 """Settings that choose what computes. Some models have not all of them."""
 
+SENT: Final = ("corpus", "noise", "snr_db")
+"""What is sent may vary like a setting of the server."""
+
 STAND_INS: Final = {
     "tiny": "tiny is a small test checkpoint: its speed and its decisions say nothing of the model it stands in for",
     "random": "random has the real size and random weights: it is for speed, its decisions mean nothing",
@@ -29,7 +32,8 @@ def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
 
     `engine` is added where there is a model to speak of.
     """
-    setting = dict(info.get("settings") or {})
+    asked = info.get("asked") or {}
+    setting = dict(info.get("settings") or {}) | {name: asked[name] for name in SENT if name in asked}
     found = info.get("obtained") or {}
     if "model" not in setting:
         return setting

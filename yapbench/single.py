@@ -15,7 +15,7 @@ from yapbench import sweeping
 from yapbench.errors import UsageError
 from yapbench.notebook import known_names
 from yapbench.sweep import Sweep
-from yapbench.trial import HARNESS_PARAMETERS, notebook_of
+from yapbench.trial import AUDIO_PARAMETERS, HARNESS_PARAMETERS, notebook_of
 
 
 def run(server: str, flags: Sequence[str], *, runs_dir: Path) -> int:
@@ -58,7 +58,7 @@ def help_text(server: str, notebook: str) -> str:
     rows = papermill.inspect_notebook(str(notebook_path(notebook))).values()
     lines = [f"yapbench run {server} [--name=value ...]   (parameters of notebooks/{notebook}.ipynb)", ""]
     for row in rows:
-        if row["name"] not in HARNESS_PARAMETERS or row["name"] in ("corpus", "url", "slo_ms", "trace"):
+        if row["name"] not in HARNESS_PARAMETERS or row["name"] in (*AUDIO_PARAMETERS, "url", "slo_ms", "trace"):
             flag = "--" + row["name"].replace("_", "-")
             lines.append(f"  {flag:<18} {row['help']} [default {row['default']}]")
     return "\n".join(lines)

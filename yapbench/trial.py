@@ -16,6 +16,8 @@ from typing import Any
 
 from servers.common.settings import table
 from yapbench import catalog, envs, machine
+from yapbench.corpora.opening import open_corpus
+from yapbench.corpora.request import as_text
 from yapbench.corpus import Corpus
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile, parse_levels
@@ -36,8 +38,11 @@ LOAD_PARAMETERS = (
 )
 """Notebook parameters that make a LoadProfile; `concurrency` is its levels."""
 
-HARNESS_PARAMETERS = ("corpus", "url", "sweep", "out_dir", "slo_ms", "trace")
-"""Notebook parameters for the harness itself; of these only `corpus` and `trace` can change a result."""
+AUDIO_PARAMETERS = ("corpus", "noise", "snr_db")
+"""Notebook parameters that say what is sent (docs/corpora.md)."""
+
+HARNESS_PARAMETERS = (*AUDIO_PARAMETERS, "url", "sweep", "out_dir", "slo_ms", "trace")
+"""Notebook parameters for the harness itself; of these only what is sent and `trace` can change a result."""
 
 OPERATING_KNOBS = frozenset({"host", "port", "log_level", "log_format", "trace_path", "drain_timeout_s"})
 """Knobs every server has that change where it listens and what it writes, not what it answers or how fast."""
@@ -72,6 +77,8 @@ class Trial:
         Raises UsageError for a name that neither the harness nor the server knows, or a value out of range.
         """
         given = {name: value for name, value in parameters.items() if value is not None}
+        if isinstance(given.get("corpus"), Mapping):
+            given["corpus"] = as_text(given["corpus"])  # one line, so that it can be said again on a command line
         knobs = catalog.known_parameters(catalog.lookup(server))
         known = {*LOAD_PARAMETERS, *HARNESS_PARAMETERS, *knobs}
         for name in given:
@@ -85,7 +92,7 @@ class Trial:
             asked=given,
             settings=settings,
             profile=_profile(given),
-            corpus=Corpus.load(_corpus_path(given.get("corpus")), kind="turn"),
+            corpus=open_corpus(given.get("corpus"), kind="turn", noise=given.get("noise"), snr_db=given.get("snr_db")),
             sweep=str(given.get("sweep", "adhoc")),
             url=given.get("url"),
             slo_ms=float(given.get("slo_ms", 100)),
@@ -129,10 +136,6 @@ def _profile(given: Mapping[str, Any]) -> LoadProfile:
     if "requests" not in values and "duration_s" not in values:
         values["requests"] = DEFAULT_REQUESTS
     return LoadProfile(**values)
-
-
-def _corpus_path(asked: object) -> Path:
-    return Path(str(asked)).expanduser() if asked else CHECKOUT / "samples" / "audio"
 
 
 def notebook_path(name: str) -> Path:

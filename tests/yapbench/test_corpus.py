@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,9 @@ def test_audio_is_mixed_down_and_resampled(tmp_path: Path) -> None:
         ({"speech_end_s": 1.5}, "speech_end_s 1.5 lies behind"),
         ({"words": [{"word": "a"}]}, "'words' must be a list"),
         ({"words": 7}, "'words' must be a list"),
+        ({"sample_rate_hz": 16_000}, "1.wav has 24000 Hz, the line says 16000 Hz"),
+        ({"sample_rate_hz": "16k"}, "'sample_rate_hz' must be a number"),
+        ({"speech_end_s": float("inf")}, "'speech_end_s' must be a number"),
         ({"words": [{"word": "a", "start_s": 0.5, "end_s": 0.2}]}, "must not go back"),
     ],
 )
@@ -105,6 +109,41 @@ def test_a_file_that_is_no_audio_is_named(tmp_path: Path) -> None:
         Corpus.load(folder)
 
 
+def test_a_file_that_is_damaged_behind_its_header_is_named(tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path, {}, {"file": "1.flac"})
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 24_000)
+    soundfile.write(folder / "1.flac", noise, 24_000)
+    content = (folder / "1.flac").read_bytes()
+    (folder / "1.flac").write_bytes(content[: len(content) // 2])
+    assert soundfile.info(folder / "1.flac").duration == 1.0
+    with pytest.raises(UsageError, match=r"jsonl:2: 1\.flac: (cannot be decoded beyond|ends after) 0\."):
+        Corpus.load(folder)
+
+
+def test_audio_of_no_length_is_named(tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path, {"duration_s": ...})
+    soundfile.write(folder / "0.wav", np.zeros(0, np.float32), 24_000)
+    with pytest.raises(UsageError, match=r"jsonl:1: 0\.wav: holds no audio"):
+        Corpus.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"text": ...}, "clip1: no text, and a word error rate needs a reference"),
+        ({"text": " "}, "clip1: no text"),
+        ({"text": "Um, ...", "language": "en"}, "clip1: no word is left of 'Um, ...'"),
+    ],
+)
+def test_a_reference_is_needed_only_where_wer_is_wanted(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    folder = write_corpus(tmp_path, {}, change)
+    assert len(Corpus.load(folder)) == 2
+    assert len(Corpus.load(folder, limit=1, need_text=True)) == 1
+    with pytest.raises(UsageError) as caught:
+        Corpus.load(folder, need_text=True)
+    assert str(caught.value).startswith(f"{folder / 'manifest.jsonl'}:2: {words}")
+
+
 def test_nothing_that_matches_says_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no utterance with kind=tunr; kinds: turn"):
         Corpus.load(write_corpus(tmp_path, {}), kind="tunr")
@@ -120,6 +159,14 @@ def test_the_hash_covers_audio_and_words_but_not_the_place(tmp_path: Path) -> No
     changed = Corpus.load(tmp_path / "a")
     assert len({one.sha256, other.sha256, changed.sha256, Corpus.load(tmp_path / "a", limit=1).sha256}) == 4
     assert one.facts() == {"name": "a", "sha256": one.sha256, "note": "", "utterances": 2, "audio_s": 2.0}
+
+
+def test_ids_are_unique_and_facts_are_part_of_the_hash() -> None:
+    one = Utterance(id="a", duration_s=1.0, samples=np.zeros(4, np.float32), sample_rate_hz=4)
+    with pytest.raises(UsageError, match="corpus 'c': two utterances have the same id, 'a'"):
+        Corpus.of("c", [one, one])
+    told = [Corpus.of("c", [replace(one, facts=facts)]).sha256 for facts in ({}, {"snr_db": 5.0}, {"snr_db": 6.0})]
+    assert len(set(told)) == 3
 
 
 def test_the_samples_of_this_repository_load() -> None:

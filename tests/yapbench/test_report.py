@@ -324,3 +324,15 @@ def test_a_stand_in_is_called_one_at_the_head_of_the_page(models_page: str, page
 
     assert "Tiny is a small test checkpoint" in head
     assert "test checkpoint" not in page
+
+
+def test_decisions_on_other_audio_are_apart(tmp_path: Path) -> None:
+    for number, snr_db in enumerate(("clean", 10)):
+        made_up.trial(tmp_path / "noise" / f"{number}a1b2c3d4e5f", requests=20, levels=(1,), shift=0.1 * number)
+        path = tmp_path / "noise" / f"{number}a1b2c3d4e5f" / store.TRIAL
+        store.write_json(path, json.loads(path.read_text()) | {"asked": {"noise": "babble", "snr_db": snr_db}})
+
+    text = report.build(tmp_path / "noise").read_text(encoding="utf-8")
+
+    assert "v3-onnx, SNR 10 dB: clips by label" in text
+    assert "v3-onnx, no noise: clips by label" in text

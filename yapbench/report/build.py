@@ -16,7 +16,7 @@ from yapbench import axes, captions, findings, measures, plots, stats, store
 from yapbench.figure import DARK, LIGHT, Figure
 from yapbench.measures import MEASURES, Point
 from yapbench.obtained import ENGINE, STAND_INS, model_name, setting_of
-from yapbench.report.gather import Gathered, gather, write_summaries
+from yapbench.report.gather import Gathered, decided_as, gather, write_summaries
 from yapbench.report.rows import COLUMNS, asked, cell, facts, failure_row, percent, point_row, trial_row
 from yapbench.store import TrialData
 from yapbench.validity import Verdict
@@ -84,7 +84,7 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
         numbers=captions.numbers(points, gathered.decisions, gathered.slo_ms),
         findings=_other_findings(points),
         figures=_figures(gathered),
-        decided=[_decided(gathered, model) for model in gathered.decisions],
+        decided=[_decided(gathered, said) for said in gathered.decisions],
         corpus_note=(info.get("corpus") or {}).get("note", ""),
         axes=[axes.title(name) for name in gathered.axes],
         level=axes.level_title(points[0].kind) if points else "clients at a time",
@@ -106,14 +106,14 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
     )
 
 
-def _decided(gathered: Gathered, model: str) -> dict[str, Any]:
-    """One model's turn decisions for the page; the model is named where there are several."""
-    found = gathered.decisions[model]
-    name = model if len(gathered.decisions) > 1 else ""
-    trials = sum(model_name(trial.info) == model for trial in gathered.done)
+def _decided(gathered: Gathered, said: str) -> dict[str, Any]:
+    """One model's turn decisions on one audio for the page; they are named where there are several."""
+    found = gathered.decisions[said]
+    name = said if len(gathered.decisions) > 1 else ""
+    trials = sum(decided_as(trial, gathered.done) == said for trial in gathered.done)
     return {
         "model": name,
-        "stand_in": STAND_INS.get(model, ""),
+        "stand_in": STAND_INS.get(said.partition(",")[0], ""),
         "figure": plots.turn_probabilities(found, trials=trials, model=name),
         "decisions": found,
         "accuracy": percent(found.accuracy),

@@ -11,7 +11,7 @@ from typing import Any
 from yapbench import axes, measures, store, turns
 from yapbench.errors import CorruptFile, NothingRan
 from yapbench.measures import SLO_MS, Point
-from yapbench.obtained import model_name, setting_of
+from yapbench.obtained import SENT, model_name, setting_of
 from yapbench.store import TrialData
 from yapbench.turns import Decisions
 
@@ -29,7 +29,7 @@ class Gathered:
     """(file, relative to the sweep's folder; reason)."""
     points: list[Point]
     decisions: dict[str, Decisions]
-    """Turn decisions by model: an answer of one model is no reference for another's."""
+    """Turn decisions by model and audio (`decided_as`): an answer of one is no reference for another's."""
 
     @property
     def trials(self) -> list[TrialData]:
@@ -90,9 +90,15 @@ def gather(folder: Path) -> Gathered:
 
 
 def _decisions(done: Sequence[TrialData]) -> dict[str, Decisions]:
-    models = dict.fromkeys(name for trial in done if (name := model_name(trial.info)) != "random")
-    found = {model: turns.decide([t for t in done if model_name(t.info) == model]) for model in models}
-    return {model: decided for model, decided in found.items() if decided.clips}
+    names = [decided_as(trial, done) for trial in done if model_name(trial.info) != "random"]
+    found = {name: turns.decide([t for t in done if decided_as(t, done) == name]) for name in dict.fromkeys(names)}
+    return {name: decided for name, decided in found.items() if decided.clips}
+
+
+def decided_as(trial: TrialData, done: Sequence[TrialData]) -> str:
+    """The trial's model, and what it was sent where that varies: "v3-onnx", "v3-onnx, SNR 10 dB"."""
+    sent = [name for name in axes.varying([setting_of(other.info) for other in done]) if name in SENT]
+    return ", ".join([model_name(trial.info), *(axes.words(name, setting_of(trial.info).get(name)) for name in sent)])
 
 
 def _rank(trial: TrialData, done: list[TrialData]) -> list[int]:
