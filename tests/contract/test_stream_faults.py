@@ -17,6 +17,8 @@ from tests.contract.conftest import Calls, StartEcho
 from yapbench.clients.interface import Exchange
 from yapbench.schema import Outcome
 
+pytestmark = pytest.mark.slow  # seconds each, waiting for real time
+
 SECOND_NS = 1_000_000_000
 
 

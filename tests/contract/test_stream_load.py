@@ -20,6 +20,8 @@ from yapbench.pacing import poisson_offsets
 from yapbench.schema import UTTERANCES
 from yapbench.streaming import StreamOptions
 
+pytestmark = pytest.mark.slow  # seconds each, waiting for real time
+
 STEP_NS = 4_000_000  # 40 ms, ten times faster than live
 
 
