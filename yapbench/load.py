@@ -1,37 +1,37 @@
-"""What load to put on a server, and `run`, which has a process of its own put it there.
+"""What load to put on a server, and `run`, which has processes of its own put it there.
 
-Knows profiles, plans and the worker's lines; knows neither wires (clients/) nor how sending is timed
+Knows profiles, plans and what a worker leaves; knows neither wires (clients/) nor how sending is timed
 (pacing.py).
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import pyarrow.parquet as pq
 import soundfile
 
-from yapbench import clients
+from yapbench import clients, crew, parts
 from yapbench.corpus import Corpus, Utterance, Word
 from yapbench.errors import ExitCode, UsageError, YapbenchError
-from yapbench.store import read_json, write_json
+from yapbench.progress import Progress
+from yapbench.schema import UTTERANCES
+from yapbench.store import UTTERANCES_FILE, read_json, write_json
 from yapbench.streaming import StreamOptions
+from yapbench.tally import Tally
 
 PLAN_FILE: Final = "plan.json"
 RESULT_FILE: Final = "load.json"
 WORKER_FILE: Final = "worker.parquet"
 
-Kind = Literal["closed", "poisson", "burst", "ramp"]
-KINDS: tuple[Kind, ...] = ("closed", "poisson", "burst", "ramp")
+Kind = Literal["closed", "poisson", "burst", "ramp", "soak"]
+KINDS: tuple[Kind, ...] = ("closed", "poisson", "burst", "ramp", "soak")
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ class LoadProfile:
     ramp     like closed, but the levels follow each other without a pause: users join, nothing drains
     poisson  arrivals at `level` per second with exponential gaps, sent when due whatever is outstanding
     burst    `level` requests at once, every `period_s` seconds
+    soak     like closed with one level, for hours: users begin spread over an utterance's length, repeats follow each
+             other without a pause, and rows leave the memory at once. Its drift is that of the repeats
 
     Where the client streams, a request is an utterance, an arrival is a call, and `stream` says how they are spoken.
     Each level sends `warmup` requests first, then counts `requests` requests, or those begun within
-    `duration_s` seconds (one of the two is given). An answer later than `timeout_s` is a failure. Equal
-    profiles and corpora give the same utterances in the same order, and the same arrival times. Raises
-    UsageError for values that cannot be run.
+    `duration_s` seconds (one of the two is given; a soak has a duration). An answer later than `timeout_s` is a
+    failure. Equal profiles and corpora give the same utterances in the same order, and the same arrival times, from
+    however many processes (`workers`) they come. Raises UsageError for values that cannot be run.
     """
 
     kind: Kind = "closed"
@@ -68,6 +70,7 @@ class LoadProfile:
     timeout_s: float = 30.0
     period_s: float = 1.0
     stream: StreamOptions | None = None
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -76,7 +79,7 @@ class LoadProfile:
         _check_levels(self.levels, whole=self.kind != "poisson")
         if (self.requests is None) == (self.duration_s is None):
             raise UsageError("a load needs either requests (a count for each level) or duration_s, not both")
-        for name, least in {"requests": 1, "warmup": 0, "repeats": 1, "seed": 0}.items():
+        for name, least in {"requests": 1, "warmup": 0, "repeats": 1, "seed": 0, "workers": 1}.items():
             value = getattr(self, name)
             if (name, value) != ("requests", None) and not (type(value) is int and value >= least):
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from {least}")
@@ -84,7 +87,13 @@ class LoadProfile:
             value = getattr(self, name)
             if (name, value) != ("duration_s", None) and not _positive(value):
                 raise UsageError(f"{name} is {value!r}; it must be a positive number of seconds")
-
+        most = int(max(self.levels))
+        if self.kind != "poisson" and self.workers > most:
+            raise UsageError(f"workers is {self.workers}; it must be at most {most}, the users of the largest level")
+        if self.kind == "soak" and (len(self.levels) > 1 or self.duration_s is None):
+            raise UsageError(
+                "a soak has one level and lasts duration_s seconds (each repeat), not a number of requests"
+            )
         if self.stream is not None and (self.stream.phases == "ends") > (self.kind == "burst"):
             raise UsageError("phases=ends is for bursts: elsewhere the streams follow each other")
 
@@ -103,6 +112,7 @@ class Plan:
     profile: LoadProfile
     worker: int = 0
     cpus: tuple[int, ...] | None = None  # None: wherever the kernel likes
+    tally: Path | None = None  # the file in which the load's workers count together; None: this is the only one
 
     def as_json(self) -> dict[str, Any]:
         """The plan as the worker reads it. The corpus must lie in files."""
@@ -111,7 +121,8 @@ class Plan:
             facts = asdict(replace(utterance, samples=None))
             utterances.append({**facts, "path": str(utterance.path)})
         corpus = {"name": self.corpus.name, "sha256": self.corpus.sha256, "utterances": utterances}
-        return {**asdict(replace(self, corpus=Corpus("", (), ""))), "corpus": corpus}
+        plan = asdict(replace(self, corpus=Corpus("", (), "")))
+        return {**plan, "corpus": corpus, "tally": self.tally and str(self.tally)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Plan:
@@ -124,7 +135,8 @@ class Plan:
         cpus = None if value["cpus"] is None else tuple(value["cpus"])
         stream = value["profile"]["stream"]
         profile = LoadProfile(**{**value["profile"], "stream": stream and StreamOptions(**stream)})
-        return cls(**{**value, "corpus": corpus, "profile": profile, "cpus": cpus})
+        tally = value["tally"] and Path(value["tally"])
+        return cls(**{**value, "corpus": corpus, "profile": profile, "cpus": cpus, "tally": tally})
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ class LoadResult:
 
 
 class LoadFailed(YapbenchError):
-    """The load worker itself ended without a result; `log_tail` holds its last words."""
+    """A load worker itself ended without a result; `log_tail` holds its last words."""
 
     exit_code = ExitCode.INVALID_RUN
 
@@ -168,66 +180,81 @@ def run(
     cpus: Sequence[int] | None = None,
     secrets: Mapping[str, str] | None = None,
 ) -> LoadResult:
-    """Put the plan's load on its server from a process of its own; write utterances.parquet into `folder`.
+    """Put the plan's load on its server from processes of its own; write utterances.parquet into `folder`.
 
     Blocks, uses no event loop and may be called from any thread and inside a Jupyter kernel. `on_progress`
     is called from the same thread some four times a second with phase, level, repeat; done, total (None: the
-    level ends by time), ok, failed, p50_ms (from the intended time; None so far) of the point's counted
-    requests; points_done, points. The worker dies with this process, and with this call, however either
-    ends. `secrets` join its environment. A server that goes away is a result (`LoadResult.failure`);
-    LoadFailed means that the worker broke.
+    level ends by time), ok, failed, p50_ms (of the latest 1000, from the intended time; None so far) of the point's
+    counted requests; points_done, points. `cpus`: shared out among the workers, each pinned to its own; fewer than
+    workers are shared by them. The workers die with this process, and with this call, however either ends. `secrets`
+    join their environment. A server that goes away is a result (`LoadResult.failure`); LoadFailed means that a worker
+    broke.
     """
     clients.build(plan.client, plan.url, timeout_s=plan.profile.timeout_s, environment={})  # refuses wrong names now
     if clients.streams(plan.client) != (plan.profile.stream is not None):
         kind = "streams audio: give the profile StreamOptions" if clients.streams(plan.client) else "does not stream"
         raise UsageError(f"client {plan.client!r} {kind}")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="yapbench-") as scratch, tempfile.TemporaryFile() as log:
-        corpus = _in_files(plan.corpus, Path(scratch))
-        asked = replace(plan, corpus=corpus, cpus=plan.cpus if cpus is None else tuple(cpus))
+    with (
+        tempfile.TemporaryDirectory(prefix="yapbench-") as audio,
+        tempfile.TemporaryDirectory(
+            dir=folder,
+            prefix=".load-",  # of the same disk, so that what was written need not be copied
+        ) as scratch,
+    ):
+        asked = replace(
+            plan, corpus=_in_files(plan.corpus, Path(audio)), cpus=plan.cpus if cpus is None else tuple(cpus)
+        )
         write_json(folder / PLAN_FILE, asked.as_json())
-        code = _watch(folder / PLAN_FILE, log, on_progress, dict(secrets or {}))
-        log.seek(0)
-        words = log.read().decode(errors="replace").strip()
-    if code not in (ExitCode.OK, ExitCode.SERVER_FAILED):
-        tail = "\n".join(words.splitlines()[-20:])
-        raise LoadFailed(f"the load worker ended with code {code}", log_tail=tail)
-    return _collect(folder)
+        plans = _plans(asked, Path(scratch))
+        order = [(point.level, point.repeat) for point in plan.profile.points()]
+        progress = Progress(workers=len(plans), points=order, tell=on_progress)
+        ended = crew.run(
+            [[sys.executable, "-m", "yapbench.worker", str(path)] for path in plans],
+            environment=dict(secrets or {}),
+            fine=(ExitCode.OK, ExitCode.SERVER_FAILED),
+            on_line=progress.take,
+        )
+        for number, end in enumerate(ended):
+            if end.broke:
+                raise LoadFailed(_how(number, plan.profile.workers, end.code), log_tail=end.words)
+        result = _collect([path.parent for path in plans], folder)
+    (folder / PLAN_FILE).unlink()  # its content belongs into trial.json
+    return result
 
 
-def _watch(
-    plan: Path, log: IO[bytes], on_progress: Callable[[dict[str, Any]], None] | None, secrets: dict[str, str]
-) -> int:
-    root = str(Path(__file__).resolve().parent.parent)  # so that a checkout works from any folder
-    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    # stdin is the lifeline: the kernel closes our end when we die. A session of its own keeps the terminal's
-    # Ctrl-C for us; the worker ends by the lifeline then, too.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "yapbench.worker", str(plan)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        env={**os.environ, "PYTHONPATH": paths, **secrets},
-        start_new_session=True,
-    )
-    with process:
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if on_progress is not None:
-                    on_progress(json.loads(line))
-            return process.wait()
-        finally:
-            process.kill()  # nothing happens if it has ended
+def _plans(plan: Plan, scratch: Path) -> list[Path]:
+    """A folder for each worker with its plan."""
+    workers, cpus = plan.profile.workers, plan.cpus
+    tally = scratch / "tally"
+    if workers > 1:
+        Tally.prepare(tally, points=len(plan.profile.points()))
+    paths = []
+    for worker in range(workers):
+        own = (cpus[worker::workers] or (cpus[worker % len(cpus)],)) if cpus else None
+        path = scratch / str(worker) / PLAN_FILE
+        path.parent.mkdir()
+        write_json(path, replace(plan, worker=worker, cpus=own, tally=tally if workers > 1 else None).as_json())
+        paths.append(path)
+    return paths
 
 
-def _collect(folder: Path) -> LoadResult:
-    result = read_json(folder / RESULT_FILE)
-    rows: list[dict[str, Any]] = pq.read_table(folder / WORKER_FILE).to_pylist()
-    for name in (PLAN_FILE, RESULT_FILE, WORKER_FILE):  # their content belongs into trial.json and machine.parquet
-        (folder / name).unlink()
-    failure = None if result["failure"] is None else LoadFailure(**result["failure"])
-    return LoadResult(result["points"], rows, failure, [Point(**point) for point in result["unmeasured"]])
+def _how(worker: int, workers: int, code: int) -> str:
+    name = "the load worker" if workers == 1 else f"load worker {worker} of {workers}"
+    return f"{name} was killed by signal {-code}" if code < 0 else f"{name} ended with code {code}"
+
+
+def _collect(parts_of: Sequence[Path], folder: Path) -> LoadResult:
+    """What the workers left in their folders, put together."""
+    parts.join([part / UTTERANCES_FILE for part in parts_of], folder / UTTERANCES_FILE, UTTERANCES)
+    results = [read_json(part / RESULT_FILE) for part in parts_of]
+    rows: list[dict[str, Any]] = []
+    for part in parts_of:
+        rows += pq.read_table(part / WORKER_FILE).to_pylist()
+    words = [result["last_words"] for result in results if result["last_words"]]
+    failure = LoadFailure("server_gone", words[0] if words else "refused") if results[0]["gone"] else None
+    # What is true of the whole load, each of them knows.
+    return LoadResult(results[0]["points"], rows, failure, [Point(**point) for point in results[0]["unmeasured"]])
 
 
 def _in_files(corpus: Corpus, scratch: Path) -> Corpus:

@@ -22,6 +22,7 @@ from yapbench.stalls import Stalls
 Floats = NDArray[np.float64]
 
 LATENESS_LIMIT_MS: Final = 10.0
+"""Of streams a quarter of the time from frame to frame, where that is less."""
 LOOP_LAG_LIMIT_MS: Final = 5.0
 DISTURBANCE_LIMIT_PERCENT: Final = 10.0
 
@@ -56,17 +57,17 @@ def judge(rows: pd.DataFrame, samples: Samples, spans: Sequence[tuple[int, int]]
     stalls = Stalls.of(samples)
     lateness, own_lateness = _lateness_ms(rows, stalls)
     p50, p99, worst = [_percentile(lateness, q) for q in (50, 99, 100)]
-    own_p99 = _percentile(own_lateness, 99)
+    own_p99, limit_ms = _percentile(own_lateness, 99), lateness_limit_ms(rows)
     lag = _loop_lag_p99_ms(samples, spans)
     own_lag = _own_loop_lag_p99_ms(samples, spans, stalls) if lag is not None else None
     steal = _share_percent(samples, "steal_s", spans, cores)
     others = _others_percent(samples, spans, cores)
     invalid, disturbed = [], []
-    if own_p99 is not None and own_p99 > LATENESS_LIMIT_MS:
-        invalid.append(f"client late: p99 {own_p99:.1f} ms > {LATENESS_LIMIT_MS:.0f} ms")
+    if own_p99 is not None and own_p99 > limit_ms:
+        invalid.append(f"client late: p99 {own_p99:.1f} ms > {limit_ms:g} ms")
     if own_lag is not None and own_lag > LOOP_LAG_LIMIT_MS:
         invalid.append(f"load process held up: lag p99 {own_lag:.1f} ms > {LOOP_LAG_LIMIT_MS:.0f} ms")
-    if not invalid and ((p99 or 0) > LATENESS_LIMIT_MS or (lag or 0) > LOOP_LAG_LIMIT_MS):
+    if not invalid and ((p99 or 0) > limit_ms or (lag or 0) > LOOP_LAG_LIMIT_MS):
         disturbed.append(_standstill(stalls.within(spans), spans))
     if steal is not None and steal > DISTURBANCE_LIMIT_PERCENT:
         disturbed.append(f"{steal:.0f} % of the cores' time stolen by the host")
@@ -85,13 +86,30 @@ def spans_of(info: Mapping[str, Any], level: float, repeat: int | None) -> list[
     ]
 
 
+def lateness_limit_ms(rows: pd.DataFrame) -> float:
+    """How late the client's p99 may be: 10 ms, or a quarter of the shortest time from frame to frame in the rows."""
+    steps_ms = _steps_ms(rows)
+    return min(LATENESS_LIMIT_MS, float(np.nanmin(steps_ms)) / 4) if np.isfinite(steps_ms).any() else LATENESS_LIMIT_MS
+
+
+def _steps_ms(rows: pd.DataFrame) -> Floats:
+    """Time from frame to frame of each row, shape (n,); NaN for requests and for what is not paced."""
+    if "frame_ms" not in rows:
+        return np.full(len(rows), np.nan)
+    pace = rows["pace"].to_numpy(dtype=np.float64, na_value=np.nan)
+    frame_ms = rows["frame_ms"].to_numpy(dtype=np.float64, na_value=np.nan)
+    steps_ms: Floats = np.divide(frame_ms, pace, out=np.full(len(rows), np.nan), where=pace > 0)
+    return steps_ms
+
+
 def _lateness_ms(rows: pd.DataFrame, stalls: Stalls) -> tuple[Floats, Floats]:
-    """Of every frame: as stamped, and beyond standstills. Only of single frames is the due time the row's own."""
+    """Of every frame: as stamped, and beyond standstills. A request is due as intended, frame k k + 1 frames later."""
     stamped, own = [np.empty(0)], [np.empty(0)]
-    for intended_ns, frames in zip(rows["intended_ns"], rows["lateness_ns"], strict=True):
+    for intended_ns, frames, step_ms in zip(rows["intended_ns"], rows["lateness_ns"], _steps_ms(rows), strict=True):
         late_ns = np.asarray(frames, dtype=np.float64)
+        step_ns = 0.0 if np.isnan(step_ms) else step_ms * 1e6
         stamped.append(late_ns)
-        own.append(stalls.beyond([intended_ns], late_ns) if late_ns.size == 1 else late_ns)
+        own.append(stalls.beyond(intended_ns + step_ns * (np.arange(late_ns.size) + 1), late_ns))
     return np.concatenate(stamped) / 1e6, np.concatenate(own) / 1e6
 
 
@@ -107,34 +125,40 @@ def _standstill(lengths_ns: Floats, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def _own_loop_lag_p99_ms(samples: Samples, spans: Sequence[tuple[int, int]], stalls: Stalls) -> float | None:
-    """p99 of the loop's lag beyond standstills: from the stored late ticks, all others being within 1 ms.
+    """The worst load process's p99 of its loop's lag beyond standstills: from its stored late ticks, all others being
+    within 1 ms.
 
-    Where late ticks were not stored it is the lag as measured.
+    Of a process that stored no late tick it is the lag as measured.
     """
-    found = []
+    found: list[float] = []
     for source in samples.sources("worker"):
         due_ns, late_ns = samples.series(source, "loop_late_ns")
         if not due_ns.size:
-            return _loop_lag_p99_ms(samples, spans)
+            found += [value for value in [_worker_lag_p99_ms(samples, spans, source)] if value is not None]
+            continue
         own_ns = stalls.beyond(due_ns, late_ns)
         for start_ns, end_ns in spans:
             inside = np.sort(own_ns[(due_ns >= start_ns) & (due_ns <= end_ns)])[::-1]
             allowed = int(0.01 * (end_ns - start_ns) / PROBE_NS)
-            found.append(float(inside[allowed]) if inside.size > allowed else 1e6)
-    return max(found) / 1e6 if found else None
+            found.append(float(inside[allowed]) / 1e6 if inside.size > allowed else 1.0)
+    return max(found, default=None)
 
 
 def _loop_lag_p99_ms(samples: Samples, spans: Sequence[tuple[int, int]]) -> float | None:
     """The worst load process's p99 in any span; from its 100 ms maxima where it stored no p99 of its own."""
+    lags = [_worker_lag_p99_ms(samples, spans, source) for source in samples.sources("worker")]
+    return max((lag for lag in lags if lag is not None), default=None)
+
+
+def _worker_lag_p99_ms(samples: Samples, spans: Sequence[tuple[int, int]], source: str) -> float | None:
     found = []
-    for source in samples.sources("worker"):
-        for start_ns, end_ns in spans:
-            own = samples.within(source, "loop_lag_p99_ns", start_ns=start_ns, end_ns=end_ns)
-            lags = samples.within(source, "loop_lag_ns", start_ns=start_ns, end_ns=end_ns)
-            if own.size:
-                found.append(float(own.max()))
-            elif lags.size:
-                found.append(float(np.percentile(lags, 99)))
+    for start_ns, end_ns in spans:
+        own = samples.within(source, "loop_lag_p99_ns", start_ns=start_ns, end_ns=end_ns)
+        lags = samples.within(source, "loop_lag_ns", start_ns=start_ns, end_ns=end_ns)
+        if own.size:
+            found.append(float(own.max()))
+        elif lags.size:
+            found.append(float(np.percentile(lags, 99)))
     return max(found) / 1e6 if found else None
 
 

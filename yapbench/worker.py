@@ -1,9 +1,9 @@
 """`python -m yapbench.worker PLAN.json`: the load generator's own process, so that nothing else shares its
-loop.
+loop. One of several where the plan says so.
 
 Says how far it is as JSON lines on stdout, writes utterances.parquet, worker.parquet and load.json beside
 the plan, and ends when its stdin does: a worker never outlives its owner. Machine rows: `cpu_s` (user +
-system so far), `loop_lag_ns` (the longest in 100 ms),
+system so far), `loop_lag_ns` (the longest in 100 ms, or in as many more as keep a long run's rows few),
 `loop_late_ns` (each tick over 1 ms late) and, at the end of each point, `loop_lag_p99_ns` over
 its counted time.
 """
@@ -23,56 +23,63 @@ import threading
 import time
 import uuid
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import uvloop
+from numpy.typing import NDArray
 
-from yapbench import clients
+from yapbench import clients, parts
 from yapbench.errors import ExitCode, YapbenchError
-from yapbench.load import RESULT_FILE, WORKER_FILE, Plan, Point
-from yapbench.loops import Record, Sender, measure
-from yapbench.schema import MACHINE, PROBE_NS, SCHEMA_VERSION, UTTERANCES, Outcome, Phase
+from yapbench.load import RESULT_FILE, WORKER_FILE, LoadProfile, Plan, Point
+from yapbench.loops import measure
+from yapbench.schema import MACHINE, PROBE_NS, SCHEMA_VERSION, UTTERANCES
+from yapbench.sender import Record, Sender
+from yapbench.spool import Spool
 from yapbench.store import UTTERANCES_FILE, read_json, write_json, write_table
 from yapbench.streaming import StreamOptions
-from yapbench.timer import Pacer
+from yapbench.tally import Tally
+from yapbench.timer import SECOND_NS, Pacer
 
 _LATE_NS: Final = 1_000_000
 """A tick later than this is stored by itself, so that a stall of the whole machine can be told from ours."""
-_PROBE_ROW_NS: Final = 100_000_000
+_ROW_NS: Final = 100_000_000
+_MOST_ROWS: Final = 36_000
 _PROGRESS_S: Final = 0.25
 
 
 class LoopProbe:
-    """How late the event loop runs what is due: a tick every 5 ms, none left out if it was blocked for longer."""
+    """How late the event loop runs what is due: a tick every 5 ms, none left out if it was blocked for longer.
+
+    Holds 8 bytes for each tick, which is 6 MB an hour.
+    """
 
     def __init__(self) -> None:
-        self._due_ns, self._lag_ns = array("q"), array("q")
+        self._start_ns, self._lag_ns = 0, array("q")
 
     async def run(self, pacer: Pacer) -> None:
         """Until cancelled."""
-        due_ns = time.monotonic_ns()
+        due_ns = self._start_ns = time.monotonic_ns()
         while True:
             due_ns += PROBE_NS
             await pacer.until(due_ns)
-            self._due_ns.append(due_ns)
             self._lag_ns.append(time.monotonic_ns() - due_ns)
 
-    def longest(self) -> list[tuple[int, str, float]]:
-        """The longest lag of each 100 ms as samples."""
-        due_ns, lag_ns = np.array(self._due_ns, dtype=np.int64), np.array(self._lag_ns, dtype=np.int64)
+    def longest(self, *, within_ns: int = _ROW_NS) -> list[tuple[int, str, float]]:
+        """The longest lag of each 100 ms, or of other times, as samples."""
+        due_ns, lag_ns = self._ticks()
         if not len(due_ns):
             return []
-        starts = np.flatnonzero(np.diff(due_ns // _PROBE_ROW_NS, prepend=-1))
+        starts = np.flatnonzero(np.diff(due_ns // within_ns, prepend=-1))
         longest_ns = np.maximum.reduceat(lag_ns, starts)
         return [(at, "loop_lag_ns", lag) for at, lag in zip(due_ns[starts].tolist(), longest_ns.tolist(), strict=True)]
 
     def late(self) -> list[tuple[int, str, float]]:
         """Every tick that was over 1 ms late, at its due time."""
-        due_ns, lag_ns = np.array(self._due_ns, dtype=np.int64), np.array(self._lag_ns, dtype=np.int64)
+        due_ns, lag_ns = self._ticks()
         chosen = lag_ns > _LATE_NS
         return [
             (at, "loop_late_ns", lag) for at, lag in zip(due_ns[chosen].tolist(), lag_ns[chosen].tolist(), strict=True)
@@ -80,9 +87,14 @@ class LoopProbe:
 
     def p99(self, start_ns: int, end_ns: int) -> list[tuple[int, str, float]]:
         """The 99th percentile of the lags due within these times as a sample at their end; [] without a tick."""
-        due_ns, lag_ns = np.array(self._due_ns, dtype=np.int64), np.array(self._lag_ns, dtype=np.int64)
+        due_ns, lag_ns = self._ticks()
         inside = lag_ns[(due_ns >= start_ns) & (due_ns <= end_ns)]
         return [(end_ns, "loop_lag_p99_ns", float(np.percentile(inside, 99)))] if len(inside) else []
+
+    def _ticks(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """When each was due, and how late it was; ns, (n,)."""
+        lag_ns = np.array(self._lag_ns, dtype=np.int64)
+        return self._start_ns + PROBE_NS * np.arange(1, len(lag_ns) + 1, dtype=np.int64), lag_ns
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,27 +118,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _work(plan: Plan, folder: Path) -> ExitCode:
-    pacer, stream = Pacer(), plan.profile.stream
+    pacer, profile = Pacer(), plan.profile
 
     def new() -> clients.Client[Any]:
-        return clients.build(plan.client, plan.url, timeout_s=plan.profile.timeout_s, stream=stream, pacer=pacer)
+        return clients.build(plan.client, plan.url, timeout_s=profile.timeout_s, stream=profile.stream, pacer=pacer)
 
     encoder, corpus = new(), plan.corpus
     payloads = {one.id: encoder.prepare(one, one.audio(encoder.sample_rate_hz)) for one in corpus}
-    sender = Sender(plan.profile, corpus.utterances, payloads, run_id=uuid.uuid4().hex[:8])
-    probe, cpu_s = LoopProbe(), list[tuple[int, float]]()
+    points = profile.points()
+    tally = Tally(points=len(points), workers=profile.workers if plan.tally else 1, path=plan.tally)
+    kept = Spool(folder, corpus) if profile.kind == "soak" else _InMemory()
+    sender = Sender(
+        profile,
+        corpus.utterances,
+        payloads,
+        run_id=uuid.uuid4().hex[:8],
+        keep=kept.put,
+        tally=tally,
+        worker=plan.worker,
+    )
+    probe, used, row_ns = LoopProbe(), _CpuTime(), _row_ns(profile)
 
     async def report() -> None:
         while True:
             _say(sender.progress())
-            cpu_s.append((time.monotonic_ns(), time.process_time()))
+            used.note(at_least_ns=row_ns)
             await asyncio.sleep(_PROGRESS_S)
 
     background = [asyncio.create_task(probe.run(pacer)), asyncio.create_task(report())]
-    waiting = _sessions(plan)
-    while waiting and not sender.gone:
-        with _no_collection():
-            await measure(sender, waiting.pop(0), new, pacer)
+    for session in _sessions(profile):
+        with _no_collection(forever=profile.kind != "soak"):
+            await measure(sender, session, new, pacer)
+        if sender.gone:  # nobody finds that out between two sessions: all stop here
+            break
+    used.note()
     for task in background:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):  # what else it may have died of is a bug: out with it
@@ -134,35 +159,60 @@ async def _work(plan: Plan, folder: Path) -> ExitCode:
     pacer.close()
     _say(sender.progress())
 
-    points = _points(sender.records)
-    samples = [(at_ns, "cpu_s", value) for at_ns, value in cpu_s]
-    samples += probe.longest() + probe.late()
-    for point in points:
-        samples += probe.p99(point["start_ns"], point["end_ns"])
+    spans = [(points[number - 1], span) for number, span in tally.spans().items()]
+    samples = [*used.samples, *probe.longest(within_ns=row_ns), *probe.late()]
+    for _, span in spans:
+        samples += probe.p99(*span)
     base = {"schema_version": SCHEMA_VERSION, "source": f"worker{plan.worker}"}
     machine = [{**base, "at_ns": at_ns, "metric": name, "value": value} for at_ns, name, value in samples]
     write_table(folder / WORKER_FILE, machine, MACHINE)
-    write_table(folder / UTTERANCES_FILE, [_row(one, plan.worker, stream) for one in sender.records], UTTERANCES)
-    failure = {"code": "server_gone", "message": _last_words(sender.records)} if sender.gone else None
-    unmeasured = [asdict(point) for point in plan.profile.points() if point not in sender.begun]
-    write_json(folder / RESULT_FILE, {"points": points, "failure": failure, "unmeasured": unmeasured})
-    return ExitCode.SERVER_FAILED if sender.gone else ExitCode.OK
+    rows = (_row(one, plan.worker, profile.stream) for one in kept)
+    parts.write(folder / UTTERANCES_FILE, rows, UTTERANCES)
+    kept.close()
+    result = {
+        "points": [{**asdict(point), "start_ns": start, "end_ns": end} for point, (start, end) in spans],
+        "gone": sender.gone,
+        "last_words": sender.last_words,
+        "unmeasured": [asdict(point) for point in points[tally.begun :]],
+    }
+    write_json(folder / RESULT_FILE, result)
+    tally.close()
+    return ExitCode.SERVER_FAILED if result["gone"] else ExitCode.OK
 
 
-def _sessions(plan: Plan) -> list[list[Point]]:
-    """Points measured without a pause between: a ramp's levels, else each alone."""
-    points, width = plan.profile.points(), len(plan.profile.levels) if plan.profile.kind == "ramp" else 1
+def _sessions(profile: LoadProfile) -> list[list[Point]]:
+    """Points measured without a pause between: a ramp's levels, all of a soak, else each alone."""
+    points = profile.points()
+    width = {"ramp": len(profile.levels), "soak": len(points)}.get(profile.kind, 1)
     return [points[start : start + width] for start in range(0, len(points), width)]
 
 
-def _points(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """First intended time and last end of the counted requests of each point that has some."""
-    spans: dict[Point, tuple[int, int]] = {}
-    for record in records:
-        if record.ticket.phase is Phase.STEADY:
-            start_ns, end_ns = spans.get(record.point, (record.intended_ns, record.exchange.ended_ns))
-            spans[record.point] = min(start_ns, record.intended_ns), max(end_ns, record.exchange.ended_ns)
-    return [{**asdict(point), "start_ns": start, "end_ns": end} for point, (start, end) in spans.items()]
+def _row_ns(profile: LoadProfile) -> int:
+    """The time between two samples: 100 ms, or what leaves a long load with not too many."""
+    planned_s = (profile.duration_s or 0.0) * len(profile.points())
+    return max(_ROW_NS, round(planned_s * SECOND_NS / _MOST_ROWS))
+
+
+class _InMemory(list[Record]):
+    """What `Spool` is to a long load."""
+
+    put = list.append
+
+    def close(self) -> None:
+        self.clear()
+
+
+class _CpuTime:
+    """User and system time of this process so far, as samples."""
+
+    def __init__(self) -> None:
+        self.samples: list[tuple[int, str, float]] = []
+
+    def note(self, *, at_least_ns: int = 0) -> None:
+        """One more, unless the last one was noted less than so long ago."""
+        now_ns = time.monotonic_ns()
+        if not self.samples or now_ns - self.samples[-1][0] >= at_least_ns:
+            self.samples.append((now_ns, "cpu_s", time.process_time()))
 
 
 def _row(record: Record, worker: int, stream: StreamOptions | None) -> dict[str, Any]:
@@ -199,18 +249,13 @@ def _row(record: Record, worker: int, stream: StreamOptions | None) -> dict[str,
     }
 
 
-def _last_words(records: Sequence[Record]) -> str:
-    """What the last connection that was tried said."""
-    tried = [one.exchange for one in records if one.exchange.outcome is Outcome.REFUSED and one.tried]
-    return tried[-1].error or "refused"
-
-
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """No garbage collection while the clock runs; what is there already is never looked at again."""
+def _no_collection(*, forever: bool) -> Iterator[None]:
+    """What is there already is never looked at by the garbage collection while the clock runs; or nothing is."""
     gc.collect()
     gc.freeze()
-    gc.disable()
+    if forever:
+        gc.disable()
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -25,6 +26,8 @@ from tests.yapbench.turn_server import TurnServer, turn_server
 from yapbench import load, store
 from yapbench.load import LoadFailure, LoadProfile, LoadResult, Plan, Point
 from yapbench.schema import UTTERANCES
+from yapbench.timer import Pacer
+from yapbench.worker import LoopProbe
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 Callback = Callable[[dict[str, Any]], None]
@@ -163,6 +166,20 @@ def test_a_plan_can_be_run_by_hand(tmp_path: Path) -> None:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, cwd=CHECKOUT, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout.splitlines()[-1])["ok"] == 5
+
+
+async def test_a_long_load_keeps_fewer_samples_of_its_loop() -> None:
+    probe, pacer = LoopProbe(), Pacer()
+    task = asyncio.create_task(probe.run(pacer))
+    await asyncio.sleep(1.0)
+    time.sleep(0.05)  # noqa: ASYNC251 (blocked on purpose)
+    await asyncio.sleep(0.2)
+    task.cancel()
+    pacer.close()
+    fine, coarse = probe.longest(), probe.longest(within_ns=10_000_000_000)
+    assert len(fine) >= 10 > len(coarse)
+    assert max(lag for _, _, lag in coarse) == max(lag for _, _, lag in fine) >= 40_000_000
+    assert max(lag for _, _, lag in probe.late()) == max(lag for _, _, lag in fine)
 
 
 def test_a_key_travels_by_environment_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
