@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from tests.yapbench.test_clients import CLIP, GOOD, served
 from yapbench import catalog, service
 from yapbench.__main__ import app
 from yapbench.clients.smart_turn import BEARER, SmartTurnClient
-from yapbench.corpus import Utterance
+from yapbench.corpus import Utterance, Word
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile
+from yapbench.streaming import StreamOptions
 from yapbench.verbs import options as module
 from yapbench.verbs import target
 from yapbench.verbs.options import Options
@@ -50,6 +52,14 @@ FLAGS = {
     "--duration=5": Options(duration=5.0),
     "--key=k": Options(key="k"),
     "--timeout=9": Options(timeout=9.0),
+    "--client=echo_pcm": Options(client="echo_pcm"),
+    "--rtf=10": Options(rtf=10.0),
+    "--frame-ms=20": Options(frame_ms=20.0),
+    "--eos=silence": Options(eos="silence"),
+    "--post-wait=3": Options(post_wait=3.0),
+    "--print-partials": Options(print_partials=True),
+    "--full-text": Options(full_text=True),
+    "--gpu-id=0,1": Options(gpu_id="0,1"),
     "--output=t.csv": Options(output=Path("t.csv")),
     "--verbose": Options(verbose=True),
 }
@@ -87,6 +97,52 @@ def test_the_timeout_is_the_loads() -> None:
     assert (profile().timeout_s, profile(timeout=0.5).timeout_s) == (30.0, 0.5)
 
 
+def test_flags_of_streams_make_their_options() -> None:
+    assert Options().stream() == StreamOptions()
+    given = Options(rtf=0, frame_ms=20, post_wait=3, eos="commit").stream()
+    assert (given.pace, given.frame_ms, given.post_wait_s, given.eos) == (0, 20, 3, "commit")
+    assert Options(eos="silence").stream().eos == "silence"
+
+
+@pytest.mark.parametrize(
+    ("words", "mistake"),
+    [
+        ({"rtf": -1}, "--rtf=-1: expected a number from 0 to 1000"),
+        ({"rtf": float("nan")}, "--rtf=nan"),
+        ({"frame_ms": 0.5}, "--frame-ms=0.5: expected a number from 1"),
+        ({"post_wait": 0}, "--post-wait=0: expected"),
+        ({"timeout": 0}, "--timeout=0: expected"),
+        ({"eos": "silence", "rtf": 0}, "--eos=silence with --rtf=0"),
+    ],
+)
+def test_what_cannot_be_streamed_is_named_with_its_limit(words: dict[str, Any], mistake: str) -> None:
+    with pytest.raises(UsageError, match=mistake):
+        Options(**words).stream()
+
+
+@pytest.mark.parametrize("flag", ["rtf", "frame_ms", "eos", "post_wait", "print_partials", "full_text"])
+def test_a_client_that_does_not_stream_takes_no_flag_of_streams(flag: str) -> None:
+    options: dict[str, Any] = {flag: 1}
+    with pytest.raises(UsageError, match=f"--{flag.replace('_', '-')}: client 'smart_turn' does not stream"):
+        Options(**options).refuse_streaming("smart_turn")
+    Options().refuse_streaming("smart_turn")
+
+
+def test_gpus_are_numbers_with_commas() -> None:
+    assert (Options().gpu_ids(), Options(gpu_id="0,2").gpu_ids()) == (None, [0, 2])
+    for wrong in ("cuda:0", "-1", ""):
+        with pytest.raises(UsageError, match="--gpu-id"):
+            Options(gpu_id=wrong).gpu_ids()
+
+
+def test_streams_are_sent_paragraphs_or_any_corpus(tmp_path: Path) -> None:
+    assert {clip.language for clip in Options().corpus(streams=True)} == {"en"}
+    soundfile.write(tmp_path / "mine.wav", np.zeros(8000, dtype=np.float32), 8000)
+    (tmp_path / "mine.txt").write_text("hello there")
+    (clip,) = Options(file=str(tmp_path)).corpus(streams=True)
+    assert (clip.id, clip.text) == ("mine", "hello there")
+
+
 def test_a_file_of_ones_own_is_sent(tmp_path: Path) -> None:
     path = tmp_path / "mine.wav"
     soundfile.write(path, np.zeros((8000, 2), dtype=np.float32), 8000)
@@ -122,6 +178,27 @@ def test_a_clip_is_cut_or_padded_at_its_beginning(samples: int, seconds: float) 
     assert not fitted[:-kept].any()
 
 
+@given(st.integers(3, 80).map(lambda sixteenths: sixteenths / 16))  # so that sums are exact
+def test_words_keep_their_places_in_the_audio(seconds: float) -> None:
+    words = tuple(Word(f"w{n}", float(n), n + 0.5) for n in range(3))
+    audio = np.linspace(-1, 1, 3 * 16_000, dtype=np.float32)
+    facts: dict[str, Any] = {"text": "W0, w1 w2.", "words": words, "speech_end_s": 2.5}
+    clip = Utterance(id="u", duration_s=3.0, samples=audio, sample_rate_hz=16_000, **facts)
+    fitted = module.fit(clip, seconds)
+    shift_s = fitted.duration_s - 3.0
+    assert [word.word for word in fitted.words] == [word.word for word in words if word.start_s + shift_s >= 0]
+    assert all(word.start_s == float(word.word[1:]) + shift_s for word in fitted.words)
+    assert fitted.speech_end_s == (2.5 + shift_s if shift_s > -2.5 else None)
+    whole = len(fitted.words) == 3
+    assert fitted.text == (clip.text if whole else " ".join(word.word for word in fitted.words) or None)
+
+
+def test_a_cut_text_of_unknown_word_times_is_no_reference() -> None:
+    audio = np.zeros(16_000, dtype=np.float32)
+    clip = Utterance(id="u", duration_s=1.0, samples=audio, sample_rate_hz=16_000, text="hello")
+    assert (module.fit(clip, 0.5).text, module.fit(clip, 2.0).text) == (None, "hello")
+
+
 def test_seconds_apply_to_every_clip() -> None:
     corpus = Options(file="mid.wav", seconds=0.5).corpus()
     assert [clip.duration_s for clip in corpus] == [0.5]
@@ -139,6 +216,9 @@ def test_seconds_apply_to_every_clip() -> None:
         ("abc-8000.proxy.runpod.net", False, "https://abc-8000.proxy.runpod.net"),
         ("notrunpod.net:1", False, "http://notrunpod.net:1"),
         ("[::1]:8000", False, "http://[::1]:8000"),
+        ("ws://localhost:8000/ws", False, "http://localhost:8000"),
+        ("ws://localhost:8000/ws/json", False, "http://localhost:8000"),
+        ("wss://x.example/voice", True, "https://x.example/voice"),
     ],
 )
 def test_an_address_is_made_a_url(text: str, secure: bool, url: str) -> None:
@@ -149,6 +229,29 @@ def test_an_address_is_made_a_url(text: str, secure: bool, url: str) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no address"):
         target.address(text)
+
+
+def test_an_address_alone_needs_its_wire(here: Path) -> None:
+    place = target.of_options("ws://localhost:1/ws", Options(client="echo_json", key="k"))
+    assert (place.url, place.client, place.streams, place.secrets) == (
+        "http://localhost:1",
+        "echo_json",
+        True,
+        {"ECHO_KEY": "k"},
+    )
+    with pytest.raises(UsageError, match="which wire: --client, one of smart_turn, echo"):
+        target.of_options("localhost:1", Options())
+    with pytest.raises(UsageError, match="did you mean 'echo_json'"):
+        target.of_options("localhost:1", Options(client="echo_jsn"))
+    with pytest.raises(UsageError, match="two addresses"):
+        target.of_options("localhost:1", Options(client="echo_json", url="localhost:2"))
+
+
+def test_a_server_has_its_own_clients(here: Path) -> None:
+    assert target.of_options("echo", Options(url="localhost:1")).client == "echo"
+    assert target.of_options("echo", Options(url="localhost:1", client="echo_pcm")).streams
+    with pytest.raises(UsageError, match="unknown client of smart_turn 'echo_pcm'"):
+        target.of_options("smart_turn", Options(url="localhost:1", client="echo_pcm"))
 
 
 def test_secure_and_http_contradict_each_other() -> None:

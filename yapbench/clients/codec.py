@@ -59,6 +59,8 @@ class Codec(Protocol):
     sample_rate_hz: ClassVar[int] = 16_000
     waits_for_ready: ClassVar[bool] = False
     """Whether audio may be sent only after a message of kind "ready"."""
+    keeps_open: ClassVar[bool] = False
+    """Whether another utterance may follow on the same connection."""
 
     def headers(self, *, key: str, bearer: str) -> dict[str, str]:
         """Headers of the upgrade; `bearer` is the key of a proxy. Either may be empty."""
@@ -66,6 +68,10 @@ class Codec(Protocol):
 
     def opening(self, request_id: str) -> Sequence[Message]:
         """Messages that begin a session, sent as soon as the connection stands."""
+        return ()
+
+    def resume(self, request_id: str) -> Sequence[Message]:
+        """Messages that begin another utterance on a connection that is kept open."""
         return ()
 
     def encode(self, frame: Audio) -> Message:

@@ -19,6 +19,7 @@ class EchoPcm(Codec):
 
     path = "/ws"
     key_variable = "ECHO_KEY"
+    keeps_open = True
 
     def encode(self, frame: Audio) -> Message:
         return pcm16(frame)
@@ -35,6 +36,7 @@ class EchoJson(Codec):
 
     path = "/ws/json"
     key_variable = "ECHO_KEY"
+    keeps_open = True
     waits_for_ready = True
 
     def opening(self, request_id: str) -> Sequence[Message]:
@@ -55,6 +57,7 @@ class EchoMsgpack(Codec):
 
     path = "/ws/msgpack"
     key_variable = "ECHO_KEY"
+    keeps_open = True
     waits_for_ready = True
 
     def opening(self, request_id: str) -> Sequence[Message]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import soundfile
 
-from yapbench.clients.interface import Audio
+from yapbench.clients.interface import Audio, storable
 from yapbench.clients.smart_turn import SmartTurnClient, excerpt, parse
 from yapbench.corpus import Utterance
 
@@ -34,4 +34,7 @@ class EchoUpload(SmartTurnClient):
         """The text, which must be there."""
         answer = parse(raw)
         text = answer.get("text") if isinstance(answer, dict) else None
-        return (text, None) if isinstance(text, str) else (None, f"no text in it: {excerpt(raw)}")
+        if not isinstance(text, str):
+            return None, f"no text in it: {excerpt(raw)}"
+        # Half of a surrogate pair is no text that anybody could have said, and no table could hold it.
+        return (text, None) if storable(text) == text else (None, f"a text that is no Unicode: {excerpt(raw)}")

@@ -18,10 +18,7 @@ def encode(codec: Codec, options: StreamOptions, audio: Audio, *, speech_end_s: 
     With eos=commit nothing is kept behind the frame that holds `speech_end_s` (None: the end of the audio). Raises
     UsageError when a frame would not be a whole number of samples.
     """
-    exact = options.frame_ms * codec.sample_rate_hz / 1000
-    samples = round(exact)
-    if abs(exact - samples) > 1e-6:
-        raise UsageError(f"frame_ms={options.frame_ms:g} is no whole number of samples at {codec.sample_rate_hz} Hz")
+    samples = samples_per_frame(options.frame_ms, codec.sample_rate_hz)
     count = max(1, math.ceil(len(audio) / samples))
     end_s = len(audio) / codec.sample_rate_hz if speech_end_s is None else speech_end_s
     last = min(count, max(1, math.ceil(end_s * 1000 / options.frame_ms - 1e-6))) - 1
@@ -33,6 +30,14 @@ def encode(codec: Codec, options: StreamOptions, audio: Audio, *, speech_end_s: 
     silence = codec.encode(np.zeros(samples, dtype=np.float32))
     frames = tuple(_bytes(message) for message in messages)
     return Speech(frames, _bytes(silence), last, binary=isinstance(silence, bytes))
+
+
+def samples_per_frame(frame_ms: float, sample_rate_hz: int) -> int:
+    """Raises UsageError when a frame would not be a whole number of samples."""
+    exact = frame_ms * sample_rate_hz / 1000
+    if abs(exact - round(exact)) > 1e-6:
+        raise UsageError(f"frame_ms={frame_ms:g} is no whole number of samples at {sample_rate_hz} Hz")
+    return round(exact)
 
 
 def _bytes(message: str | bytes) -> bytes:

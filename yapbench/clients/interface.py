@@ -102,3 +102,8 @@ def outcome_of_status(status: int) -> Outcome:
     if 500 <= status < 600:
         return Outcome.SERVER_ERROR
     return Outcome.PROTOCOL
+
+
+def storable(text: str) -> str:
+    """The same with what cannot be written as UTF-8 (half of a surrogate pair, which JSON allows) as question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

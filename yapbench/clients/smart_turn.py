@@ -17,7 +17,7 @@ import aiohttp
 import numpy as np
 from aiohttp.abc import AbstractStreamWriter
 
-from yapbench.clients.interface import Audio, Event, Exchange, outcome_of_status
+from yapbench.clients.interface import Audio, Event, Exchange, outcome_of_status, storable
 from yapbench.corpus import Utterance
 from yapbench.schema import Outcome
 
@@ -218,7 +218,7 @@ def words_of(raw: bytes) -> str:
     answer = parse(raw)
     error = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(error, dict) and "code" in error:
-        return f"{error['code']}: {error.get('message', '')}"[:_ERROR_TEXT_LIMIT]
+        return storable(f"{error['code']}: {error.get('message', '')}"[:_ERROR_TEXT_LIMIT])
     return excerpt(raw)
 
 

@@ -13,6 +13,7 @@ from yapbench.clients.call import Call
 from yapbench.clients.codec import Codec
 from yapbench.clients.framing import encode
 from yapbench.clients.interface import Audio, Event, Exchange
+from yapbench.clients.line import Observer
 from yapbench.clients.smart_turn import BEARER, REQUEST_ID
 from yapbench.corpus import Utterance
 from yapbench.schema import Outcome
@@ -32,11 +33,11 @@ class StreamClient:
         environment: Mapping[str, str],
         options: StreamOptions,
         pacer: Pacer,
+        observer: Observer | None = None,
     ) -> None:
+        """`observer` is told of everything that happens on the connections; without one that costs nothing."""
         self._codec, self._options, self._pacer, self._timeout_s = codec, options, pacer, timeout_s
-        self._url = f"ws{url.removeprefix('http').rstrip('/')}{codec.path}"
-        key = environment.get(codec.key_variable, "").split(",")[0].strip()  # a server may have several
-        self._headers = codec.headers(key=key, bearer=environment.get(BEARER, "").strip())
+        self._url, self._environment, self._observer = url_of(codec, url), environment, observer
         self.sample_rate_hz = codec.sample_rate_hz
 
     def prepare(self, utterance: Utterance, audio: Audio) -> Speech:
@@ -53,9 +54,18 @@ class StreamClient:
         """
         refusals: tuple[Event, ...] = ()
         jitter = random.Random(request_id)
+        headers = headers_of(self._codec, self._environment, request_id)
         for attempt in range(self._options.retries + 1):
-            call = Call(self._codec, payload, request_id, self._options, self._timeout_s, self._pacer)
-            exchange = await call.run(self._url, {REQUEST_ID: request_id, **self._headers}, intended_ns, refusals)
+            call = Call(
+                self._codec,
+                payload,
+                request_id,
+                self._options,
+                self._timeout_s,
+                self._pacer,
+                observer=self._observer,
+            )
+            exchange = await call.run(self._url, headers, intended_ns, refusals)
             if exchange.outcome is not Outcome.REJECTED or attempt == self._options.retries:
                 break
             refusals = exchange.events
@@ -64,6 +74,17 @@ class StreamClient:
 
     async def close(self) -> None:
         """Nothing is kept open."""
+
+
+def url_of(codec: Codec, url: str) -> str:
+    """Where the wire is on the server at `url`, http(s): the same with ws(s) and the codec's path."""
+    return f"ws{url.removeprefix('http').rstrip('/')}{codec.path}"
+
+
+def headers_of(codec: Codec, environment: Mapping[str, str], request_id: str) -> dict[str, str]:
+    """Headers of the upgrade: the request's id, and the keys that the environment has."""
+    key = environment.get(codec.key_variable, "").split(",")[0].strip()  # a server may have several
+    return {REQUEST_ID: request_id, **codec.headers(key=key, bearer=environment.get(BEARER, "").strip())}
 
 
 def backoff_s(attempt: int, jitter: random.Random) -> float:

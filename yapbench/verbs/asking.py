@@ -45,7 +45,7 @@ class Answer:
 def asker(server: Target, *, timeout_s: float) -> Iterator[Callable[[Utterance], Answer]]:
     """A function that asks about one clip and waits. Not for a thread that runs an event loop."""
     with asyncio.Runner() as runner:
-        client = clients.build(server.entry.client, server.url, timeout_s=timeout_s, environment=server.secrets)
+        client = clients.build(server.client, server.url, timeout_s=timeout_s, environment=server.secrets)
         try:
             yield lambda utterance: runner.run(_ask(client, utterance))
         finally:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from servers.common.settings import table
-from yapbench import catalog, probe, process, service
-from yapbench.catalog import CatalogEntry
+from yapbench import catalog, clients, probe, process, service
+from yapbench.catalog import CATALOG, CatalogEntry
 from yapbench.clients.smart_turn import BEARER
 from yapbench.errors import ServerError, ServerNotReady, UsageError
 from yapbench.verbs import environment
@@ -23,6 +23,18 @@ class Target:
     url: str
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Environment variables of the client; never written anywhere."""
+    chosen: str | None = None
+    """The client that was asked for."""
+
+    @property
+    def client(self) -> str:
+        """A name of yapbench.clients: the wire."""
+        return self.chosen or self.entry.client
+
+    @property
+    def streams(self) -> bool:
+        """Whether audio is streamed on this wire."""
+        return clients.streams(self.client)
 
     def attached(self) -> process.Server | None:
         """The server, when it is ours to look into (its /status); None for one that says nothing of itself.
@@ -40,14 +52,20 @@ class Target:
 
 
 def of_options(name: str, options: Options) -> Target:
-    """`--url`, else the server of that name that is up here. Raises UsageError when there is neither."""
+    """The server called `name` at `--url`, else the one of that name that is up here; or the URL that `name` is.
+
+    Raises UsageError when there is none, or when the client is none of the server's.
+    """
+    if _is_address(name):
+        return _of_address(name, options)
     entry = catalog.lookup(name)
+    chosen = _chosen(entry, options)
     if options.url is not None:
-        return Target(entry, address(options.url, secure=options.secure), _keys(entry, options))
+        return Target(entry, address(options.url, secure=options.secure), _keys(entry, options), chosen)
     running = service.status(name)
     if running.state == "down":
         raise UsageError(f"{name} is not up: `yapbench up {name}` starts it; --url names another one")
-    return Target(entry, running.url, _keys(entry, options))
+    return Target(entry, running.url, _keys(entry, options), chosen)
 
 
 def of_environment(name: str, options: Options) -> Target:
@@ -61,23 +79,57 @@ def of_environment(name: str, options: Options) -> Target:
         raise UsageError("RUNPOD_TCP_HOST is not set: put it with RUNPOD_TCP_PORT and RUNPOD_API_KEY into .env")
     place = options.url or (f"{host}:{port}" if port else host)
     keys, bearer = _keys(entry, options), environment.value_of("RUNPOD_API_KEY")
-    return Target(entry, address(place, secure=options.secure), keys | ({BEARER: bearer} if bearer else {}))
+    url = address(place, secure=options.secure)
+    return Target(entry, url, keys | ({BEARER: bearer} if bearer else {}), _chosen(entry, options))
+
+
+def _is_address(text: str) -> bool:
+    """`host:port` or a URL; no server's name has a colon."""
+    return ":" in text
+
+
+def _of_address(text: str, options: Options) -> Target:
+    """A server of which only the address and the wire are known."""
+    if options.url is not None:
+        raise UsageError(f"two addresses: {text} and --url={options.url}")
+    known = [client for entry in CATALOG for client in entry.clients]
+    if options.client is None:
+        raise UsageError(f"{text}: an address does not say which wire: --client, one of {', '.join(known)}")
+    for entry in CATALOG:
+        if options.client in entry.clients:
+            return Target(entry, address(text, secure=options.secure), _keys(entry, options), options.client)
+    raise UsageError.unknown("client", options.client, known)
+
+
+def _chosen(entry: CatalogEntry, options: Options) -> str | None:
+    if options.client is not None and options.client not in entry.clients:
+        raise UsageError.unknown(f"client of {entry.name}", options.client, entry.clients)
+    return options.client
 
 
 def address(text: str, *, secure: bool = False) -> str:
-    """`host:port`, or a URL, as a URL: https when asked for and for *.runpod.net. Raises UsageError for no address."""
+    """`host:port`, or a URL, as an http(s) URL: https when asked for and for *.runpod.net.
+
+    ws:// and wss:// are http:// and https://, and a wire's own path at the end goes: its client adds it. Raises
+    UsageError for no address.
+    """
+    asked = text
     if "://" not in text:
         host = urllib.parse.urlsplit(f"//{text}").hostname or ""
         text = f"{'https' if secure or is_runpod(host) else 'http'}://{text}"
+    if text.startswith(("ws://", "wss://")):
+        text = f"http{text.removeprefix('ws')}"
+        paths = sorted((codec.path for codec in clients.CODECS.values()), key=len, reverse=True)
+        text = next((text.removesuffix(path) for path in paths if text.endswith(path)), text)
     try:
         place = urllib.parse.urlsplit(text)
         usable = place.scheme in ("http", "https") and bool(place.hostname) and place.port != 0
     except ValueError:  # a port that is none
         usable = False
     if not usable:
-        raise UsageError(f"{text!r} is no address: HOST:PORT, http://HOST:PORT or https://HOST")
+        raise UsageError(f"{asked!r} is no address: HOST:PORT, http://HOST:PORT, https://HOST, ws:// or wss://")
     if secure and place.scheme == "http":
-        raise UsageError(f"--secure and {text} contradict each other")
+        raise UsageError(f"--secure and {asked} contradict each other")
     return text.rstrip("/")
 
 
