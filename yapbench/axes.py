@@ -19,11 +19,20 @@ _NAMES: Final = {
     "snr_db": "SNR",
     "torch_compile": "compile",
     "cuda_graphs": "CUDA graphs",
+    "client": "wire",
+    "frame_ms": "frame",
+    "eos": "end of speech",
 }
 _COUNTED: Final = {"sessions": "session"}
 """Settings that count things: said as "2 sessions"."""
 
-_SAY_THEMSELVES: Final = (ENGINE, "model", "dtype", "device", "torch_compile")
+_SPOKEN: Final = {
+    "eos": {"commit": "commit by the client", "silence": "silence, the server finds the end"},
+    "pace": {"1": "live", "0": "as fast as accepted"},
+    "phases": {"random": "random phases", "aligned": "frames all at once", "ends": "all end at once"},
+}
+
+_SAY_THEMSELVES: Final = (ENGINE, "model", "dtype", "device", "torch_compile", "client")
 """Settings whose values need no name beside them."""
 
 
@@ -65,6 +74,8 @@ def words(name: str, value: object) -> str:
         return plain(value)
     if name == "snr_db" and plain(value) in ("clean", "none"):
         return "no noise"
+    if name in _SPOKEN and plain(value) in _SPOKEN[name]:
+        return _SPOKEN[name][plain(value)]
     word, unit = _word_and_unit(name)
     return f"{word} {plain(value)} {unit}".rstrip()
 
@@ -87,19 +98,21 @@ def plain(value: object) -> str:
     return str(value)
 
 
-def level_words(kind: str, level: float) -> str:
-    """A load level: "8 clients" of a closed loop, "50 requests/s" of an open one."""
+def level_words(kind: str, level: float, *, streams: bool = False) -> str:
+    """A load level: "8 clients" (or streams) of a closed loop, "50 requests/s" (or calls) of an open one."""
+    number = plain(float(level))
     if kind == "poisson":
-        return f"{plain(float(level))} requests/s"
+        return f"{number} {'calls' if streams else 'requests'}/s"
     if kind == "burst":
-        return f"bursts of {plain(float(level))}"
-    return f"{plain(float(level))} client{'' if level == 1 else 's'}"
+        return f"bursts of {number}"
+    return f"{number} {'stream' if streams else 'client'}{'' if level == 1 else 's'}"
 
 
-def level_title(kind: str) -> str:
+def level_title(kind: str, *, streams: bool = False) -> str:
     """The same for an axis."""
-    names = {"poisson": "requests per second offered", "burst": "requests per burst"}
-    return names.get(kind, "clients at a time")
+    what = "calls" if streams else "requests"
+    names = {"poisson": f"{what} per second offered", "burst": f"{'streams' if streams else what} per burst"}
+    return names.get(kind, "streams at a time" if streams else "clients at a time")
 
 
 def _word_and_unit(name: str) -> tuple[str, str]:

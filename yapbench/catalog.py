@@ -23,14 +23,22 @@ class CatalogEntry:
     """What the user types."""
     module: str
     """Started as `python -m <module>`."""
-    client: str
-    """File in yapbench/clients that speaks its protocol."""
+    clients: tuple[str, ...]
+    """Names in yapbench.clients of those that speak its wires; the first one where none is asked for."""
     environment: str
     """Name of the environment it runs in (envs.py), unless its settings name another."""
     others: tuple[tuple[str, str], ...] = ()
     """Environments its settings may name instead, each with a flag that means it."""
     models: tuple[tuple[str, float], ...] = ()
     """Models that `yapbench doctor` judges, each with about the GB of GPU memory it takes at most; 0: it needs none."""
+
+    scripted: bool = False
+    """It recognises nothing and says what a script tells it (echo_script.py)."""
+
+    @property
+    def client(self) -> str:
+        """The client where none is asked for."""
+        return self.clients[0]
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,15 @@ class DiskNeed:
 
 # v2: 0.2 GB of bfloat16 weights, 0.5 GB of CUDA itself, and for six clips of 16 s about five copies of the first
 # convolution's 51199 x 512 values, 1.6 GB: calculated, not measured on a GPU.
-_SMART_TURN = (("v3-onnx", 0.0), ("v2", 3.0), ("tiny", 1.0))
+_TURN_MODELS = (("v3-onnx", 0.0), ("v2", 3.0), ("tiny", 1.0))
+
+_ECHO_WIRES = ("echo", "echo_upload", "echo_pcm", "echo_json", "echo_msgpack")
 
 CATALOG = (
-    CatalogEntry("smart_turn", "servers.smart_turn", "smart_turn", "light", (("torch", "--model=v2"),), _SMART_TURN),
-    CatalogEntry("echo", "servers.echo", "echo", "light"),
+    CatalogEntry(
+        "smart_turn", "servers.smart_turn", ("smart_turn",), "light", (("torch", "--model=v2"),), _TURN_MODELS
+    ),
+    CatalogEntry("echo", "servers.echo", _ECHO_WIRES, "light", scripted=True),
 )
 
 DISK_GB = {"torch": DiskNeed(without_gpu=1.3, with_gpu=8.0)}

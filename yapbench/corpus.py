@@ -134,6 +134,7 @@ class Corpus:
         path: Path | str = DEFAULT,
         *,
         kind: str | None = None,
+        but: str | None = None,
         split: str | None = None,
         language: str | None = None,
         label: Label | None = None,
@@ -141,6 +142,8 @@ class Corpus:
         need_text: bool = False,
     ) -> Corpus:
         """Read a folder with a manifest.jsonl (or that file) and keep the lines that match every given value.
+
+        `but` leaves out the lines of that kind.
 
         Every line is checked, also those left out: UsageError names the file and line of the first mistake,
         and says what there is to choose from when nothing matches. The audio of the lines that are kept is decoded
@@ -158,7 +161,7 @@ class Corpus:
                 raise UsageError(f"{manifest}:{number}: id {utterance.id!r} was used in line {earlier}")
             entry.setdefault("kind", "turn" if utterance.label else None)  # other manifests name no kind
             matches = all(value is None or entry.get(name) == value for name, value in wanted.items())
-            if matches and label in (None, utterance.label):
+            if matches and (but is None or entry["kind"] != but) and label in (None, utterance.label):
                 chosen.append((number, utterance))
         chosen = chosen[:limit]
         for number, utterance in chosen:
@@ -168,7 +171,8 @@ class Corpus:
             asked = ", ".join(f"{name}={value}" for name, value in given.items() if value)
             kinds = sorted({str(entry.get("kind")) for _, entry in lines})
             found = f"kinds: {', '.join(kinds)}" if kinds else "the manifest is empty"
-            raise UsageError(f"{manifest}: no utterance with {asked or 'these limits'}; {found}")
+            sought = asked or (f"a kind other than {but}" if but else "these limits")
+            raise UsageError(f"{manifest}: no utterance with {sought}; {found}")
         about = _about(manifest.parent / ABOUT)
         corpus = cls.of(about.get("name", manifest.parent.name), [utterance for _, utterance in chosen])
         return replace(corpus, note=about.get("note", ""))

@@ -9,10 +9,9 @@ import ast
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from yapbench import catalog
 from yapbench.errors import UsageError
 from yapbench.runner import Run
-from yapbench.trial import HARNESS_PARAMETERS, LOAD_PARAMETERS
+from yapbench.trial import known_parameters
 
 INJECTED = "# Parameters"
 """How papermill begins the cell that it injects after the parameters cell."""
@@ -23,16 +22,11 @@ def begin(server: str, notebook: str, namespace: Mapping[str, Any]) -> Run:
 
     Raises UsageError for an unknown or impossible parameter.
     """
-    known = known_names(server)
+    known = known_parameters(server)
     for name in injected_names(namespace.get("In", ())):
         if name not in known:
             raise UsageError.unknown("notebook parameter", name, known)
     return Run.from_parameters(server, notebook, {name: namespace[name] for name in known if name in namespace})
-
-
-def known_names(server: str) -> set[str]:
-    """Every parameter that a notebook of `server` may have."""
-    return {*LOAD_PARAMETERS, *HARNESS_PARAMETERS, *catalog.known_parameters(catalog.lookup(server))}
 
 
 def injected_names(cells: Iterable[str]) -> list[str]:

@@ -17,6 +17,9 @@ ENGINE_PARTS: Final = ("model", "device", "dtype", "torch_compile", "cuda_graphs
 SENT: Final = ("corpus", "noise", "snr_db")
 """What is sent may vary like a setting of the server."""
 
+SPOKEN: Final = ("frame_ms", "pace", "eos", "phases")
+"""How utterances are streamed may vary too; of a trial of streams, so may the wire (`client`)."""
+
 STAND_INS: Final = {
     "tiny": "tiny is a small test checkpoint: its speed and its decisions say nothing of the model it stands in for",
     "random": "random has the real size and random weights: it is for speed, its decisions mean nothing",
@@ -34,6 +37,9 @@ def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
     """
     asked = info.get("asked") or {}
     setting = dict(info.get("settings") or {}) | {name: asked[name] for name in SENT if name in asked}
+    if streamed(info):
+        how = {"client": info.get("client"), **info["load"]["stream"]}
+        setting |= {name: how[name] for name in ("client", *SPOKEN) if how.get(name) is not None}
     found = info.get("obtained") or {}
     if "model" not in setting:
         return setting
@@ -45,6 +51,11 @@ def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
     if "cuda_graphs" in setting:
         setting["cuda_graphs"] = bool(setting["cuda_graphs"])
     return {**setting, ENGINE: _engine(setting, model_name(info))}
+
+
+def streamed(info: Mapping[str, Any]) -> bool:
+    """Whether a trial's utterances were streamed, rather than sent as one request each."""
+    return bool((info.get("load") or {}).get("stream"))
 
 
 def compiled(info: Mapping[str, Any]) -> str:

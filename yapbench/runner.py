@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from yapbench import catalog, load, machine, process, provenance, store
+from yapbench import catalog, certificate, echo_script, load, machine, process, provenance, store
 from yapbench.errors import ServerDied, ServerError, UsageError
 from yapbench.live import LiveStatus
 from yapbench.metronome import Metronome
@@ -37,6 +37,7 @@ class Run:
         self.trial, self.folder = trial, folder
         self.server: process.Server | None = None
         self._obtained: dict[str, Any] = {}
+        self._certificate = certificate.current()
         self._started = datetime.now(UTC)
         self._started_s = time.monotonic()
         self._pinning = machine.pinning()
@@ -57,9 +58,11 @@ class Run:
     def start(self) -> process.Server:
         """Launch the server and wait until it is ready, and until its model is compiled where that was asked for.
 
-        A failure is stored as this trial's result, then raised; a failed compile is none, /status keeps it.
+        A failure is stored as this trial's result, then raised; a failed compile is none, /status keeps it. Raises
+        UsageError before that for streams that are more than this machine's load generator is trusted with.
         """
         trial = self.trial
+        certificate.refuse(trial.profile, self._certificate, audio_s=trial.corpus.audio_s / max(1, len(trial.corpus)))
         if trial.url:
             if trial.settings:
                 raise UsageError(
@@ -71,6 +74,9 @@ class Run:
         settings = dict(trial.settings)
         if trial.trace:
             settings["trace_path"] = str(self.folder / "trace.jsonl")
+        if trial.script is not None:
+            said = echo_script.script_of(trial.corpus, trial.script)
+            settings["script"] = str(echo_script.write(said, self.folder / "script.json"))
         try:
             self.server = process.launch(
                 trial.server,
@@ -94,8 +100,9 @@ class Run:
         lines = [f"{ready} at {self.server.url}"]
         model = (found.get("model") or {}).get("model_id")
         if model:
-            dtype = str(found.get("dtype")).removeprefix("torch.")
-            lines.append(f"{model} in {dtype} on {found.get('device')}, {found.get('backend')}")
+            dtype = str(found.get("dtype") or "").removeprefix("torch.")
+            how = f" in {dtype} on {found.get('device')}, {found.get('backend')}" if found.get("backend") else ""
+            lines.append(f"{model}{how}")
         compiling = compile_words(found)
         return [*lines, compiling] if compiling else lines
 
@@ -108,7 +115,7 @@ class Run:
         if self.server is None:
             raise UsageError("measure() before start(): there is no server")
         plan = load.Plan(
-            client=catalog.lookup(self.trial.server).client,
+            client=self.trial.client,
             url=self.server.url,
             corpus=self.trial.corpus,
             profile=self.trial.profile,
@@ -161,6 +168,7 @@ class Run:
             "duration_s": round(time.monotonic() - self._started_s, 3),
             "started_at": self._started.isoformat(timespec="seconds"),
             "pinning": asdict(self._pinning),
+            "certificate": self._certificate,
         }
         problem = None
         if failure is not None:
@@ -182,6 +190,7 @@ def describe(trial: Trial, *, failure: Mapping[str, str] | None) -> dict[str, An
         "failure": failure,
         "asked": {name: value for name, value in trial.asked.items() if name not in ("out_dir", "sweep")},
         "settings": identity["settings"],
+        "client": trial.client,
         "load": identity["load"],
         "slo_ms": trial.slo_ms,
         "corpus": trial.corpus.facts(),
@@ -195,6 +204,7 @@ def describe(trial: Trial, *, failure: Mapping[str, str] | None) -> dict[str, An
         "reproduce": provenance.reproduce_line(trial.notebook, trial.asked),
         "obtained": {},
         "points": [],
+        "certificate": None,
     }
 
 

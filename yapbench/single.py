@@ -13,9 +13,9 @@ import yaml
 
 from yapbench import sweeping
 from yapbench.errors import UsageError
-from yapbench.notebook import known_names
+from yapbench.parameters import AUDIO_PARAMETERS, HARNESS_PARAMETERS
 from yapbench.sweep import Sweep
-from yapbench.trial import AUDIO_PARAMETERS, HARNESS_PARAMETERS, notebook_of
+from yapbench.trial import known_parameters, notebook_of
 
 
 def run(server: str, flags: Sequence[str], *, runs_dir: Path) -> int:
@@ -24,10 +24,10 @@ def run(server: str, flags: Sequence[str], *, runs_dir: Path) -> int:
     if any(flag in ("--help", "-h") for flag in flags):
         print(help_text(server, notebook))
         return 0
-    parameters = read_flags(flags, known=known_names(server) - {"out_dir", "sweep"})
+    parameters = read_flags(flags, known=known_parameters(server) - {"out_dir", "sweep"})
     name = f"{server}-single"
     grid = Sweep.from_mapping({"notebook": notebook, "server": server, "parameters": parameters}, name=name)
-    return sweeping.run(grid, runs_dir=runs_dir)
+    return sweeping.run(grid, runs_dir=runs_dir, calibrate=True)
 
 
 def read_flags(flags: Sequence[str], *, known: set[str]) -> dict[str, Any]:

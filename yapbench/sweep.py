@@ -17,7 +17,7 @@ import yaml
 
 from yapbench import catalog, store
 from yapbench.errors import UsageError
-from yapbench.trial import HARNESS_PARAMETERS, LOAD_PARAMETERS, Trial, notebook_path
+from yapbench.trial import Trial, known_parameters, notebook_path
 
 KEYS = ("notebook", "server", "parameters", "grids", "exclude", "description", "name")
 
@@ -69,15 +69,12 @@ class Sweep:
         notebook = str(raw["notebook"])
         notebook_path(notebook)
         server = str(raw.get("server", notebook.split("_", 1)[-1]))
-        entry = catalog.lookup(server)
+        catalog.lookup(server)
         common = raw.get("parameters") or {}
         grids = raw.get("grids", [{}])
         if not isinstance(grids, list) or not grids or not all(isinstance(grid, dict) for grid in grids):
             raise UsageError("the key 'grids' must be a list of blocks like parameters:")
-        known = {*LOAD_PARAMETERS, *HARNESS_PARAMETERS, *catalog.known_parameters(entry)} - {
-            "out_dir",
-            "sweep",
-        }
+        known = known_parameters(server) - {"out_dir", "sweep"}
         blocks = [{**common, **grid} for grid in grids]
         every = {parameter for block in blocks for parameter in block}
         for parameter, value in ((p, v) for block in blocks for p, v in block.items()):
@@ -121,9 +118,9 @@ class Sweep:
         return [*sets, *(chosen for grid in self.more for chosen in grid.parameter_sets())]
 
     def trials(self) -> list[Trial]:
-        """Every trial of the grid, checked; raises UsageError for a value that the server refuses."""
+        """Every trial of the grid, checked; raises UsageError for a value that the server or the harness refuses."""
         return [
-            Trial.from_parameters(self.server, self.notebook, chosen | {"sweep": self.name})
+            Trial.from_notebook(self.server, self.notebook, chosen | {"sweep": self.name})
             for chosen in self.parameter_sets()
         ]
 
@@ -176,9 +173,12 @@ def planned_requests(trial: Trial) -> int | None:
 
 
 def estimate_s(trial: Trial, *, per_request_s: float) -> float:
-    """Seconds that a trial will take, from its own durations or from `per_request_s` of earlier trials."""
-    requests = planned_requests(trial)
+    """Seconds that a trial will take, from its own durations, its speech, or `per_request_s` of earlier trials."""
+    profile, requests = trial.profile, planned_requests(trial)
+    if requests is not None and profile.stream and profile.stream.pace:
+        each_s = trial.corpus.audio_s / len(trial.corpus) / profile.stream.pace
+        at_once = sum(1 / (each_s * level if profile.kind == "poisson" else level) for level in profile.levels)
+        return each_s * at_once * requests / len(profile.levels)
     if requests is not None:
         return requests * per_request_s
-    profile = trial.profile
     return (profile.duration_s or 0.0) * len(profile.levels) * profile.repeats

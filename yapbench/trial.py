@@ -15,40 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from servers.common.settings import table
-from yapbench import catalog, envs, machine
-from yapbench.corpora.opening import open_corpus
+from yapbench import catalog, clients, envs, machine, parameters
+from yapbench.corpora.opening import PARAGRAPHS, SENTENCES, open_corpus
 from yapbench.corpora.request import as_text
 from yapbench.corpus import Corpus
+from yapbench.echo_script import ScriptOptions
 from yapbench.errors import UsageError
-from yapbench.load import LoadProfile, parse_levels
+from yapbench.load import LoadProfile
 from yapbench.schema import METHOD_VERSION, SCHEMA_VERSION
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 """Where notebooks/, servers/, samples/ and runs/ lie."""
 
-LOAD_PARAMETERS = (
-    "profile",
-    "concurrency",
-    "requests",
-    "duration_s",
-    "warmup",
-    "repeats",
-    "seed",
-    "timeout_s",
-)
-"""Notebook parameters that make a LoadProfile; `concurrency` is its levels."""
-
-AUDIO_PARAMETERS = ("corpus", "noise", "snr_db")
-"""Notebook parameters that say what is sent (docs/corpora.md)."""
-
-HARNESS_PARAMETERS = (*AUDIO_PARAMETERS, "url", "sweep", "out_dir", "slo_ms", "trace")
-"""Notebook parameters for the harness itself; of these only what is sent and `trace` can change a result."""
-
 OPERATING_KNOBS = frozenset({"host", "port", "log_level", "log_format", "trace_path", "drain_timeout_s"})
 """Knobs every server has that change where it listens and what it writes, not what it answers or how fast."""
-
-DEFAULT_REQUESTS = 130
-"""Counted requests a level when neither `requests` nor `duration_s` is given: enough for a p95 (docs/measures.md)."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +42,8 @@ class Trial:
     """Every notebook parameter that was given a value."""
     settings: Mapping[str, Any]
     """The part of `asked` that goes to the server as flags."""
+    client: str
+    """A name of yapbench.clients: the wire on which the server is asked."""
     profile: LoadProfile
     corpus: Corpus
     sweep: str
@@ -69,34 +51,50 @@ class Trial:
     """Of a server that somebody else runs; None: the trial launches its own."""
     slo_ms: float
     trace: bool
+    script: ScriptOptions | None = None
+    """What the server shall say to the corpus, where that is not its own business."""
 
     @classmethod
-    def from_parameters(cls, server: str, notebook: str, parameters: Mapping[str, Any]) -> Trial:
+    def from_notebook(cls, server: str, notebook: str, changed: Mapping[str, Any]) -> Trial:
+        """The trial that the notebook makes of itself with these parameters changed and the others as it has them."""
+        return cls.from_parameters(server, notebook, {**parameters.declared(notebook_path(notebook)), **changed})
+
+    @classmethod
+    def from_parameters(cls, server: str, notebook: str, flat: Mapping[str, Any]) -> Trial:
         """Split flat notebook parameters; None means "not given".
 
-        Raises UsageError for a name that neither the harness nor the server knows, or a value out of range.
+        Raises UsageError for a name that neither the harness nor the server knows, or a value out of range; for what
+        is sent, with file and line.
         """
-        given = {name: value for name, value in parameters.items() if value is not None}
+        given = {name: value for name, value in flat.items() if value is not None}
         if isinstance(given.get("corpus"), Mapping):
             given["corpus"] = as_text(given["corpus"])  # one line, so that it can be said again on a command line
-        knobs = catalog.known_parameters(catalog.lookup(server))
-        known = {*LOAD_PARAMETERS, *HARNESS_PARAMETERS, *knobs}
+        entry = catalog.lookup(server)
+        known = known_parameters(server)
         for name in given:
             if name not in known:
                 raise UsageError.unknown(f"parameter of {server}", name, known)
+        knobs = catalog.known_parameters(entry)
+        if "url" in given:  # a server that runs already cannot be set; what is ours as well stays ours
+            knobs = [name for name in knobs if name not in parameters.OWN]
         settings = {name: given[name] for name in knobs if name in given}
         effective_settings(server, settings)  # refuses bad values now, not after the sweep has begun
+        client = given.get(parameters.CLIENT, entry.client)
+        if client not in entry.clients:
+            raise UsageError.unknown(f"client of {server}", str(client), entry.clients)
         return cls(
             server=server,
             notebook=notebook,
             asked=given,
             settings=settings,
-            profile=_profile(given),
-            corpus=open_corpus(given.get("corpus"), kind="turn", noise=given.get("noise"), snr_db=given.get("snr_db")),
+            client=client,
+            profile=parameters.profile(given, client=client),
+            corpus=_corpus(given, streams=clients.streams(client), scripted=entry.scripted),
             sweep=str(given.get("sweep", "adhoc")),
             url=given.get("url"),
             slo_ms=float(given.get("slo_ms", 100)),
             trace=bool(given.get("trace", False)),
+            script=_script(given, scripted=entry.scripted and clients.streams(client)),
         )
 
     def identity(self) -> dict[str, Any]:
@@ -107,6 +105,7 @@ class Trial:
             "notebook_sha256": notebook_sha256(notebook_path(self.notebook)),
             "server": self.server,
             "settings": effective_settings(self.server, self.settings),
+            "client": self.client,
             "load": asdict(self.profile),
             "url": self.url,
             "trace": self.trace,
@@ -115,6 +114,7 @@ class Trial:
             "code_sha256": code_sha256(self.server),
             "environment_sha256": self.environment()["sha256"],
             "machine_class": machine.machine_class(),
+            **({"script": self.script.identity()} if self.script else {}),
         }
 
     def environment(self) -> dict[str, Any]:
@@ -129,13 +129,30 @@ class Trial:
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def _profile(given: Mapping[str, Any]) -> LoadProfile:
-    values: dict[str, Any] = {name: given[name] for name in LOAD_PARAMETERS if name in given}
-    values["levels"] = parse_levels(values.pop("concurrency", 1))
-    values["kind"] = values.pop("profile", "closed")
-    if "requests" not in values and "duration_s" not in values:
-        values["requests"] = DEFAULT_REQUESTS
-    return LoadProfile(**values)
+def known_parameters(server: str) -> set[str]:
+    """Every parameter that a notebook or a sweep of `server` may have."""
+    entry = catalog.lookup(server)
+    planted = parameters.SCRIPT_PARAMETERS if entry.scripted else ()
+    return {*parameters.OWN, *planted, *catalog.known_parameters(entry)}
+
+
+def _script(given: Mapping[str, Any], *, scripted: bool) -> ScriptOptions | None:
+    """What is planted, where the server is ours to script: launched by the trial, asked by streams, without a file."""
+    planted = {name: parameters.number(name, given[name]) for name in parameters.SCRIPT_PARAMETERS if name in given}
+    if scripted and not {"url", "script"} & given.keys():
+        return ScriptOptions(**planted, seed=int(given.get("seed", 0)))
+    for name, value in planted.items():
+        raise UsageError(f"{name}={value!r} is for a server that the trial launches and that has no script of its own")
+    return None
+
+
+def _corpus(given: Mapping[str, Any], *, streams: bool, scripted: bool) -> Corpus:
+    """What is sent: to a server that is asked by requests labelled turns, by streams whatever has a transcript."""
+    default = SENTENCES if scripted else PARAGRAPHS
+    asked, noise, snr_db = (given.get(name) for name in parameters.AUDIO_PARAMETERS)
+    if streams:
+        return open_corpus(asked, default=default, but="turn", need_text=True, noise=noise, snr_db=snr_db)
+    return open_corpus(asked, kind="turn", noise=noise, snr_db=snr_db)
 
 
 def notebook_path(name: str) -> Path:

@@ -18,7 +18,8 @@ from servers.common import app as common
 from servers.common.auth import KeyCheck
 from servers.common.errors import Overloaded
 from servers.common.limits import Admission, read_body
-from servers.echo.protocol import SCRIPTED_ERROR, check_form, check_npy, read_script
+from servers.echo.protocol import SCRIPTED_ERROR, check_npy, read_form
+from servers.echo.script import read_script
 from servers.echo.settings import Settings
 from servers.echo.stage import Plan, Stage
 from servers.echo.stream import Stream, send
@@ -58,20 +59,27 @@ def _create_router(settings: Settings, stage: Stage) -> APIRouter:
     async def raw(request: Request) -> Response:
         probability = settings.probability
         prediction = int(probability > settings.threshold)
-        return await answer(request, check_npy, {"prediction": prediction, "probability": probability})
+
+        def decide(body: bytes) -> dict[str, Any]:
+            check_npy(body)
+            return {"prediction": prediction, "probability": probability}
+
+        return await answer(request, decide)
 
     @router.post("/transcribe")
     async def transcribe(request: Request) -> Response:
-        return await answer(request, check_form, {"text": script[0].final})
+        return await answer(request, lambda body: {"text": script.recognise(read_form(body)).final})
 
-    async def answer(request: Request, check: Callable[[bytes], None], content: dict[str, Any]) -> Response:
+    async def answer(request: Request, read: Callable[[bytes], dict[str, Any]]) -> Response:
         received_s = time.monotonic()
         request_id: str = request.state.request_id
         keys.check(request)
         stage.enter()
-        check(await read_body(request, limit_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s))
+        content = read(await read_body(request, limit_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s))
         stage.trace.note("received", request_id=request_id, at_s=received_s)
         plan = stage.plan_answer()
+        if "text" in content:
+            content["text"] = stage.text_of(plan, request_id, content["text"])
         await stage.wait(plan, request_id=request_id, kind="answer")
         stage.trace.note("step_start", request_id=request_id, at_s=plan.turn.started_s, batch_size=1)
         stage.trace.note("step_end", request_id=request_id, at_s=plan.turn.finished_s, batch_size=1)
@@ -125,7 +133,7 @@ async def _answer(
         case "never_final" | "half_close":
             await _wait_for_disconnect(request)
             raise ClientDisconnect
-        case None | "wrong":
+        case None | "wrong" | "crosstalk":
             metrics = {
                 "inference_time": plan.turn.finished_s - plan.turn.started_s,
                 "total_time": time.monotonic() - received_s,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from servers.echo.settings import Settings
 
-Fault = Literal["error", "garbage", "drop", "never_final", "half_close", "wrong"]
+Fault = Literal["error", "garbage", "drop", "never_final", "half_close", "wrong", "crosstalk"]
 
 
 class Chance:
@@ -24,6 +24,7 @@ class Chance:
             ("never_final", settings.never_final_rate),
             ("half_close", settings.half_close_rate),
             ("wrong", settings.wrong_rate),
+            ("crosstalk", settings.crosstalk_rate),
         ]
 
     def delay_s(self, median_ms: float) -> float:

@@ -1,20 +1,18 @@
-"""What `echo` understands and says: the head of a `np.save` body, the operations of /ws, the script."""
+"""What `echo` understands: the head of a `np.save` body, a form with a WAV, the operations and audio of a stream."""
 
 from __future__ import annotations
 
+import io
 import json
-from pathlib import Path
+import wave
 from typing import Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-
-from servers.common.errors import BadInput, StartupRefused
+from servers.common.errors import BadInput
+from servers.echo.script import Ear, Lines, Script
 
 BYTES_PER_SECOND = 32_000
 """16-bit mono at 16 kHz."""
 _NPY_MAGIC = b"\x93NUMPY"
-_WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog"]
-_WORD_S = 0.3
 
 SCRIPTED_ERROR = {"error": {"code": "scripted_error", "message": "scripted error", "field": None, "limit": None}}
 Operation = Literal["start", "flush", "close"]
@@ -26,10 +24,17 @@ def check_npy(body: bytes) -> None:
         raise BadInput("the body is not an array written by np.save", field="body")
 
 
-def check_form(body: bytes) -> None:
-    """Raise BadInput unless the body begins as a form whose first part is a WAV. The audio is not looked at."""
-    if not body.startswith(b"--") or b"\r\n\r\nRIFF" not in body[:1024]:
+def read_form(body: bytes) -> bytes:
+    """The PCM of a form whose first part is a WAV. Raises BadInput for anything else."""
+    head, mark, _ = body[:1024].partition(b"\r\n\r\nRIFF")
+    if not head.startswith(b"--") or not mark:
         raise BadInput("the body is not a form with a WAV in it", field="file")
+    try:
+        with wave.open(io.BytesIO(body[len(head) + 4 :])) as file:
+            pcm: bytes = file.readframes(file.getnframes())
+            return pcm
+    except (wave.Error, EOFError) as error:
+        raise BadInput(f"the WAV cannot be read: {error}", field="file") from error
 
 
 def read_operation(text: str) -> Operation:
@@ -49,36 +54,13 @@ def check_operation(message: object) -> Operation:
     return cast(Operation, operation)
 
 
-class Partial(BaseModel):
-    """A text that is due once so much audio of the utterance has arrived."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    audio_s: float = Field(ge=0)
-    text: str
-
-
-class Lines(BaseModel):
-    """What one utterance is answered with. Partials stand in the order of their times."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    partials: tuple[Partial, ...] = ()
-    final: str
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Lines:
-        times = [partial.audio_s for partial in self.partials]
-        if times != sorted(times):
-            raise ValueError("the partials are not in the order of audio_s")
-        return self
-
-
 class Utterance:
     """Counts the audio of one utterance and says which partials have become due."""
 
-    def __init__(self, lines: Lines) -> None:
-        self.final = lines.final
-        self._due = list(lines.partials)
-        self._bytes = self._silent_bytes = 0
+    def __init__(self, script: Script, number: int = 0) -> None:
+        self._ear = Ear(script) if script.sizes else None
+        self._lines = None if script.sizes else script.in_turn(number)
+        self._said = self._bytes = self._silent_bytes = 0
         self._spoken = False
 
     @property
@@ -90,6 +72,11 @@ class Utterance:
         """How long nothing but zeros has come since the last sound; 0 before the first."""
         return self._silent_bytes / BYTES_PER_SECOND if self._spoken else 0.0
 
+    @property
+    def final(self) -> str:
+        """The whole transcript; empty for a sound that the script does not know."""
+        return self._known().final
+
     def hear(self, audio: bytes) -> list[str]:
         """More PCM16 has arrived, cut anywhere; returns the partials due by now."""
         self._bytes += len(audio)
@@ -97,30 +84,17 @@ class Utterance:
             self._spoken, self._silent_bytes = True, 0
         else:
             self._silent_bytes += len(audio)
+        if self._lines is None and self._ear is not None:
+            self._lines = self._ear.listen(audio)
         texts = []
-        while self._due and self._due[0].audio_s <= self.audio_s:
-            texts.append(self._due.pop(0).text)
+        partials = self._lines.partials if self._lines else ()
+        while self._said < len(partials) and partials[self._said].audio_s <= self.audio_s:
+            texts.append(partials[self._said].text)
+            self._said += 1
         return texts
 
-
-def read_script(path: Path | None) -> tuple[Lines, ...]:
-    """The utterances of a script file, used in turn; without a file nine words, one each 300 ms.
-
-    The file holds one object, or a list of them: {"partials": [{"audio_s": 0.3, "text": "hello"}], "final":
-    "hello world"}. Raises StartupRefused when it cannot be read.
-    """
-    if path is None:
-        partials = [
-            Partial(audio_s=_WORD_S * count, text=" ".join(_WORDS[:count])) for count in range(1, len(_WORDS) + 1)
-        ]
-        return (Lines(partials=tuple(partials), final=" ".join(_WORDS)),)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        lines = TypeAdapter(tuple[Lines, ...]).validate_python(data if isinstance(data, list) else [data])
-    except (OSError, ValueError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        reason = f"{first['loc']}: {first['msg']}" if first else str(error)
-        raise StartupRefused(f"--script={path}: {reason}") from error
-    if not lines:
-        raise StartupRefused(f"--script={path}: no utterance in it")
-    return lines
+    def _known(self) -> Lines:
+        if self._lines is None:
+            assert self._ear is not None
+            self._lines = self._ear.give_up()
+        return self._lines

@@ -70,7 +70,8 @@ class Settings(BaseServerSettings):
     drop_rate: float = _rate("ECHO_DROP_RATE", "Share whose connection is cut in mid-answer.")
     never_final_rate: float = _rate("ECHO_NEVER_FINAL_RATE", "Share that never gets its answer or final.")
     half_close_rate: float = _rate("ECHO_HALF_CLOSE_RATE", "Share of finals where our half of the connection closes.")
-    wrong_rate: float = _rate("ECHO_WRONG_RATE", "Share of finals that are another session's.")
+    wrong_rate: float = _rate("ECHO_WRONG_RATE", "Share of finals that are another session's, and say so.")
+    crosstalk_rate: float = _rate("ECHO_CROSSTALK_RATE", "Share of finals with another session's text under our name.")
     flood: int = knob(0, env="ECHO_FLOOD", help="How often each partial is repeated.", ge=0, le=1_000_000)
     end_silence_ms: float = knob(
         0.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from dataclasses import dataclass
 
 from servers.common.trace import LineFile, Trace, header
@@ -12,6 +13,7 @@ from servers.echo.model import FixedQueue, Turn
 from servers.echo.settings import Settings
 
 _LOG_LIMIT = 1_000_000
+_REMEMBERED = 64  # finals, of all sessions
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Stage:
         )
         self._log: LineFile | None = None
         self._stall: asyncio.TimerHandle | None = None
+        self._texts: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED)
         self.trace = Trace(None, server=settings.server)
 
     def open(self) -> None:
@@ -70,6 +73,12 @@ class Stage:
         """For a partial: it has a delay but needs no worker and does not fail."""
         now_s = time.monotonic()
         return Plan(Turn(now_s, now_s, now_s), now_s + self._chance.delay_s(self._settings.partial_delay_ms), None)
+
+    def text_of(self, plan: Plan, request_id: str, text: str) -> str:
+        """What a session is told: its own text or, by the plan's fault, the last one of another session, if any."""
+        others = [said for session, said in self._texts if session != request_id]
+        self._texts.append((request_id, text))
+        return others[-1] if plan.fault == "crosstalk" and others else text
 
     async def wait(self, plan: Plan, *, request_id: str, kind: str, utterance: int = 0) -> None:
         """Sleep until the plan is due and log what was really injected, timer error and stalls included."""

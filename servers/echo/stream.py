@@ -11,7 +11,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from servers.common.errors import Overloaded, ServerFault
 from servers.echo.half_close import half_close
-from servers.echo.protocol import SCRIPTED_ERROR, Lines, Operation, Utterance
+from servers.echo.protocol import SCRIPTED_ERROR, Operation, Utterance
+from servers.echo.script import Script
 from servers.echo.settings import Settings
 from servers.echo.stage import Plan, Stage
 from servers.echo.wires import Message, Wire
@@ -40,15 +41,13 @@ class Stream:
     a while, not listened to either.
     """
 
-    def __init__(
-        self, websocket: WebSocket, *, wire: Wire, stage: Stage, script: tuple[Lines, ...], settings: Settings
-    ) -> None:
+    def __init__(self, websocket: WebSocket, *, wire: Wire, stage: Stage, script: Script, settings: Settings) -> None:
         self._websocket, self._wire, self._stage, self._script = websocket, wire, stage, script
         self._request_id: str = websocket.state.request_id
         self._repeats = 1 + settings.flood
         self._end_silence_s = settings.end_silence_ms / 1000 or float("inf")
         self._number = 0
-        self._utterance = Utterance(script[0])
+        self._utterance = Utterance(script)
         self._outgoing: asyncio.Queue[_Outgoing | None] = asyncio.Queue(_WAITING_LIMIT)
 
     async def run(self) -> None:
@@ -99,9 +98,9 @@ class Stream:
         except Overloaded as refusal:
             await self._say({"type": "error", **refusal.body()})
         else:
-            await self._put("final", self._utterance.final, plan)
+            await self._put("final", self._stage.text_of(plan, self._request_id, self._utterance.final), plan)
         self._number += 1
-        self._utterance = Utterance(self._script[self._number % len(self._script)])
+        self._utterance = Utterance(self._script, self._number)
 
     async def _put(self, kind: str, text: str, plan: Plan) -> None:
         await self._outgoing.put(_Outgoing(plan, kind, self._number, text, self._utterance.audio_s))
@@ -144,6 +143,6 @@ class Stream:
             case "wrong":
                 others = {"request_id": "another-session", "utterance": item.utterance + 1, "text": "not yours"}
                 await self._say(row | others)
-            case None:
+            case None | "crosstalk":
                 await self._say(row)
         return 1000

@@ -43,6 +43,23 @@ def test_plain_papermill_measures_with_the_window_that_was_asked_for(tmp_path: P
 
 
 @pytest.mark.slow
+def test_the_notebook_of_streams_measures_what_echo_was_told(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    chosen = {"client": "echo_json", "pace": 4, "frame_ms": 40, "wrong_words": 0.1, "delay_ms": 30}
+    load = {"concurrency": "4", "requests": 12, "out_dir": folder}
+    given = [word for name, value in (chosen | load).items() for word in ("-p", name, str(value))]
+    done = papermill("05_echo", tmp_path / "out.ipynb", *given)
+    assert done.returncode == 0, done.stderr[-3000:]
+    data = read_trial(folder)
+    assert data.info["client"] == "echo_json"
+    assert (data.info["load"]["stream"]["pace"], data.info["load"]["stream"]["frame_ms"]) == (4, 40)
+    assert list(data.utterances["outcome"].unique()) == ["ok"]
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "<svg" in text and "<ins>mumble</ins>" in text and '"output_type": "error"' not in text
+    assert servers_left(str(folder)) == []
+
+
+@pytest.mark.slow
 def test_an_unknown_parameter_is_refused_before_any_server_starts(tmp_path: Path) -> None:
     folder = tmp_path / "trial"
     done = papermill("10_smart_turn", tmp_path / "out.ipynb", "-p", "windw_ms", "2", "-p", "out_dir", str(folder))

@@ -12,7 +12,8 @@ import papermill
 import pytest
 
 from yapbench import catalog
-from yapbench.notebook import injected_names, known_names
+from yapbench.notebook import injected_names
+from yapbench.trial import known_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -60,7 +61,7 @@ def test_cells_stay_thin(path: Path) -> None:
 @pytest.mark.parametrize("path", MEASURING, ids=lambda p: p.stem)
 def test_parameter_names_are_settings_or_the_harness_own(path: Path) -> None:
     names = {node.target.id for node in declared(path) if isinstance(node.target, ast.Name)}
-    assert names <= known_names(path.stem.split("_", 1)[1])
+    assert names <= known_parameters(path.stem.split("_", 1)[1])
 
 
 def test_injected_names_are_read_from_papermills_cell_only() -> None:

@@ -19,7 +19,8 @@ from yapbench.errors import UsageError
 
 TURNS: Final = "samples?kind=turn"
 PARAGRAPHS: Final = "samples?kind=paragraph&language=en"
-"""What is sent where no corpus is named: to a turn server, to a speech-to-text server."""
+SENTENCES: Final = "samples?kind=turn&label=complete"
+"""What is sent where no corpus is named: to a turn server, to a speech-to-text server, to a stand-in for one."""
 
 
 def open_corpus(
@@ -27,6 +28,7 @@ def open_corpus(
     *,
     default: str = TURNS,
     kind: str | None = None,
+    but: str | None = None,
     need_text: bool = False,
     noise: object = None,
     snr_db: object = None,
@@ -34,7 +36,8 @@ def open_corpus(
 ) -> Corpus:
     """The corpus called `asked`, as docs/corpora.md describes the names; `default` where nothing is asked for.
 
-    `kind` is what a manifest folder is narrowed to unless its name says `kind=` itself; other sources have no kinds.
+    A manifest folder is narrowed to lines of `kind`, or to all `but` those of that kind, unless its name says `kind=`
+    itself; other sources have no kinds.
     `need_text` wants a reference with words from every utterance. `noise` and `snr_db` are the parameters of the
     same names. What is made lies in `cache`, the user's own where none is given. Raises UsageError that names field
     and value, or file and line.
@@ -45,18 +48,19 @@ def open_corpus(
         corpus = _spoken(wanted, cache)
     else:
         assert wanted.path is not None
-        corpus = _from_path(wanted, wanted.path, kind=kind, need_text=need_text)
+        corpus = _from_path(wanted, wanted.path, kind=kind, but=but, need_text=need_text)
     if wanted.noise is None or wanted.snr_db is None:
         return corpus
     return with_noise(corpus, kind=wanted.noise, snr_db=wanted.snr_db, seed=wanted.noise_seed, cache=cache)
 
 
-def _from_path(wanted: Request, path: Path, *, kind: str | None, need_text: bool) -> Corpus:
+def _from_path(wanted: Request, path: Path, *, kind: str | None, but: str | None, need_text: bool) -> Corpus:
     if path.suffix == ".jsonl" or (path / MANIFEST).is_file():
         _refuse(wanted, "text", what=f"{path} has a manifest with texts of its own")
         return Corpus.load(
             path,
             kind=wanted.kind or kind,
+            but=None if wanted.kind else but,
             split=wanted.split,
             language=wanted.language,
             label=wanted.label,

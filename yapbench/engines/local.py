@@ -83,7 +83,7 @@ def run_job(job: Job) -> Done:
         if failure is None or not failure.worth_another_try:
             break
     message = failure.message if failure else "the notebook ended without storing a result"
-    trial = Trial.from_parameters(job.server, job.notebook, job.parameters)
+    trial = Trial.from_notebook(job.server, job.notebook, job.parameters)
     runner.record_failure(trial, job.folder, code="notebook_failed", message=message)
     return Done(job, "failed", message)
 

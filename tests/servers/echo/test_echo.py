@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import time
@@ -178,6 +179,20 @@ def test_faults_of_a_stream(start_echo: StartEcho) -> None:
         stream.send('{"op": "flush"}')
         with pytest.raises(json.JSONDecodeError):
             json.loads(stream.recv(timeout=10))
+
+
+def test_crosstalk_gives_another_sessions_text_under_the_right_name(start_echo: StartEcho, tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    sounds = {text: bytes([number]) * 3200 for number, text in enumerate(("one", "two"), start=1)}
+    heard = {text: hashlib.sha256(sound).hexdigest() for text, sound in sounds.items()}
+    script.write_text(json.dumps([{"final": text, "heard": digest} for text, digest in heard.items()]))
+    url, told = start_echo(f"--script={script}", "--crosstalk-rate=1").ws, []
+    for text in ("one", "two"):
+        with connect(url, additional_headers={"X-Request-ID": text}) as stream:
+            stream.send(sounds[text])
+            stream.send('{"op": "close"}')
+            told += [(row["request_id"], row["text"]) for row in receive_all(stream)]
+    assert told == [("one", "one"), ("two", "one")]  # the first had nobody to be mixed up with
 
 
 @pytest.mark.parametrize("message", ["hello", '{"op": "fly"}', "[]"])

@@ -1,26 +1,27 @@
-"""Scripts, operations and the drawn faults, without a socket."""
+"""Operations, the audio of an utterance and the drawn faults, without a socket."""
 
 from __future__ import annotations
 
-import json
+import io
 import math
 import statistics
+import wave
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers.common.errors import BadInput, StartupRefused
+from servers.common.errors import BadInput
 from servers.echo.chance import Chance
-from servers.echo.protocol import Utterance, check_npy, read_operation, read_script
+from servers.echo.protocol import Utterance, check_npy, read_form, read_operation
+from servers.echo.script import read_script
 from servers.echo.settings import Settings
 
 
 @given(st.lists(st.integers(0, 20_000), max_size=40))
 def test_partials_do_not_depend_on_how_the_audio_is_cut(sizes: list[int]) -> None:
-    pieces, whole = (Utterance(read_script(None)[0]) for _ in range(2))
+    pieces, whole = (Utterance(read_script(None)) for _ in range(2))
     heard = [text for size in sizes for text in pieces.hear(bytes(size))]
     assert heard == whole.hear(bytes(sum(sizes)))
     assert len(heard) == min(9, int(sum(sizes) / 32_000 / 0.3 + 1e-9))
@@ -36,29 +37,18 @@ def test_other_text_frames_are_refused(text: str) -> None:
 def test_bodies_of_other_kinds_are_refused(body: bytes) -> None:
     with pytest.raises(BadInput):
         check_npy(b"x" + body)
+    with pytest.raises(BadInput):
+        read_form(b"--b\r\n\r\nRIFF" + body)
 
 
-def test_a_script_file_gives_its_utterances_in_turn(tmp_path: Path) -> None:
-    path = tmp_path / "script.json"
-    path.write_text(json.dumps([{"final": "one"}, {"partials": [{"audio_s": 1, "text": "t"}], "final": "two"}]))
-    assert [lines.final for lines in read_script(path)] == ["one", "two"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "{}",
-        '{"final": 3}',
-        '{"final": "x", "partials": [{"audio_s": 2, "text": ""}, {"audio_s": 1, "text": ""}]}',
-    ],
-)
-def test_a_bad_script_refuses_the_start(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "script.json"
-    path.write_text(text)
-    with pytest.raises(StartupRefused, match=r"script\.json"):
-        read_script(path)
+@given(st.binary(max_size=40).map(lambda pcm: pcm[: len(pcm) // 2 * 2]))
+def test_the_audio_of_a_form_is_read(pcm: bytes) -> None:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as wav:
+        wav.setparams((1, 2, 16_000, 0, "NONE", ""))
+        wav.writeframes(pcm)
+    form = b"--b\r\nContent-Type: audio/wav\r\n\r\n" + file.getvalue() + b"\r\n--b--\r\n"
+    assert read_form(form) == pcm
 
 
 def test_log_normal_delays_have_the_stated_median_and_spread() -> None:
