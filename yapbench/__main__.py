@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from yapbench.calibrate.flags import Flags as Calibration
 from yapbench.errors import ExitCode, YapbenchError
 from yapbench.trial import CHECKOUT
 from yapbench.verbs.options import Options
@@ -21,6 +22,7 @@ app = App(
 
 RUNS = CHECKOUT / "runs"
 DEFAULTS = Options()
+CALIBRATION = Calibration()
 
 Flags = Annotated[str, Parameter(allow_leading_hyphen=True)]
 """Passed on as they are: a server's flags are the server's, a notebook's the notebook's."""
@@ -121,6 +123,54 @@ def verify(server: str, *flags: Flags) -> int:
 
 
 @app.command
+def probe(server: str, /, *, options: Options = DEFAULTS) -> int:
+    """Send SERVER, a name or a URL, one clip; show every message in both directions with its time, then the times."""
+    from yapbench.verbs import probing
+
+    return probing.probe(server, options)
+
+
+@app.command
+def convo(server: str, /, *, pause_s: float = 1.0, options: Options = DEFAULTS) -> int:
+    """Say two utterances (or --n) on one connection to SERVER.
+
+    Parameters
+    ----------
+    pause_s
+        Seconds of nothing between them.
+    """
+    from yapbench.verbs import convo as module
+
+    return module.convo(server, options, pause_s=pause_s)
+
+
+@app.command
+def idle(
+    server: str,
+    /,
+    *,
+    after: Annotated[bool, Parameter(negative="")] = False,
+    expect_s: float | None = None,
+    tick_s: float | None = None,
+    options: Options = DEFAULTS,
+) -> int:
+    """Open a session with SERVER, say nothing, and see after how long and how it ends it.
+
+    Parameters
+    ----------
+    after
+        Say one utterance first.
+    expect_s
+        When it should; 2 s and the server's tick beside that, or never, is exit code 6.
+    tick_s
+        How often the server looks for idle sessions. Default: what its /status says.
+    """
+    from yapbench.verbs import idle as module
+
+    return module.idle(server, options, after=after, expect_s=expect_s, tick_s=tick_s)
+
+
+@app.command
 def warmup(server: str, /, *, options: Options = DEFAULTS) -> int:
     """Send SERVER one clip and show its times."""
     from yapbench.verbs import quick
@@ -130,7 +180,7 @@ def warmup(server: str, /, *, options: Options = DEFAULTS) -> int:
 
 @app.command
 def bench(server: str, /, *, options: Options = DEFAULTS) -> int:
-    """Put 50 requests (or --n) on a running SERVER: p50, p95, answers a second, failures, CPU."""
+    """Put 50 requests, or 20 streams (or --n), on a running SERVER: p50, p95, EOS, WER, failures, CPU, GPU."""
     from yapbench.verbs import quick
 
     return quick.bench(server, options)
@@ -138,7 +188,7 @@ def bench(server: str, /, *, options: Options = DEFAULTS) -> int:
 
 @app.command
 def throughput(server: str, /, *, options: Options = DEFAULTS) -> int:
-    """Keep 8 users (or --concurrency) on a running SERVER for 10 s (or --duration)."""
+    """Keep 8 users (or --concurrency) on a running SERVER for 10 s, streams 30 s (or --duration)."""
     from yapbench.verbs import quick
 
     return quick.throughput(server, options)
@@ -172,7 +222,15 @@ def run(server: str, *flags: Flags) -> int:
 
 
 @app.command
-def sweep(file: Path, *, dry_run: bool = False, jobs: int = 1, retry_failed: bool = False, runs: Path = RUNS) -> int:
+def sweep(
+    file: Path,
+    *,
+    dry_run: bool = False,
+    jobs: int = 1,
+    retry_failed: bool = False,
+    calibrate: bool = True,
+    runs: Path = RUNS,
+) -> int:
     """Run a sweep file and write its report. The same command again resumes: finished trials are kept.
 
     Parameters
@@ -185,6 +243,8 @@ def sweep(file: Path, *, dry_run: bool = False, jobs: int = 1, retry_failed: boo
         Trials at a time. More than one disturbs latencies on one machine: for accuracy sweeps.
     retry_failed
         Run failed trials again; without it a failure is a result.
+    calibrate
+        A sweep that streams makes a quick certificate first, where this machine has none (`yapbench calibrate`).
     runs
         Where results go.
     """
@@ -195,7 +255,16 @@ def sweep(file: Path, *, dry_run: bool = False, jobs: int = 1, retry_failed: boo
     if dry_run:
         sweeping.show(grid, sweeping.plan(grid, runs_dir=runs), sweeping.new_console(), folder=runs / grid.name)
         return ExitCode.OK
-    return sweeping.run(grid, runs_dir=runs, jobs=jobs, retry_failed=retry_failed)
+    return sweeping.run(grid, runs_dir=runs, jobs=jobs, retry_failed=retry_failed, calibrate=calibrate)
+
+
+@app.command
+def calibrate(*, flags: Calibration = CALIBRATION) -> int:
+    """Measure this machine's load generator on itself and keep its certificate. 5: it could not be believed."""
+    from yapbench import sweeping
+    from yapbench.calibrate import command
+
+    return command.run(flags, console=sweeping.new_console())
 
 
 @app.command

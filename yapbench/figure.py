@@ -117,6 +117,13 @@ class Figure:
     """How to read it: what is bold, grey, dashed."""
     svgs: Mapping[str, str]
     """By the names of WIDTHS."""
+    manner: str = ""
+    """The end of the title where it says how what is drawn was measured: "end of speech: commit by the client"."""
+
+    @property
+    def finding(self) -> str:
+        """The title without the manner."""
+        return self.title.removesuffix(f" · {self.manner}")
 
     def html(self) -> str:
         """Both sizes; the page's style shows the one that fits."""
@@ -137,9 +144,10 @@ def draw(
     title: str,
     label: str,
     note: str = "",
+    manner: str = "",
     heights: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Paint a chart in every size. `key` prefixes its ids; `heights`: inches by size."""
+    """Paint a chart in every size. `key` prefixes its ids; `heights`: inches by size; `manner` ends the title."""
     svgs = {}
     for size, width in WIDTHS.items():
         height = (heights or {}).get(size, 3.3 if size == "wide" else 2.9)
@@ -149,13 +157,13 @@ def draw(
             stream = io.StringIO()
             sheet.canvas.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
         svgs[size] = _inline(stream.getvalue(), prefix=f"{key}-{size}-", label=label, tips=sheet.tips)
-    return Figure(key, title, label, note, svgs)
+    return Figure(key, title, label, note, svgs, manner)
 
 
-def nothing(key: str, *, title: str, reason: str) -> Figure:
+def nothing(key: str, *, title: str, reason: str, manner: str = "") -> Figure:
     """A figure that could not be drawn: its reason in place of a chart."""
     text = f'<p class="missing">{html.escape(reason)}</p>'
-    return Figure(key, title, reason, "", {"wide": text, "phone": text})
+    return Figure(key, title, reason, "", {"wide": text, "phone": text}, manner)
 
 
 def _inline(svg: str, *, prefix: str, label: str, tips: Mapping[str, str]) -> str:

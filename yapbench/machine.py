@@ -105,7 +105,7 @@ def pinning(
         return Pinning(None, None, f"{sys.platform} cannot pin")
     cores: dict[int, list[int]] = {}
     for cpu in sorted(cpus):
-        cores.setdefault(min((siblings or _siblings)(cpu), default=cpu), []).append(cpu)
+        cores.setdefault(min((siblings or siblings_of)(cpu), default=cpu), []).append(cpu)
     if len(cores) < 4:
         return Pinning(None, None, f"{len(cores)} cores are too few to give the load worker its own")
     names = list(cores)
@@ -115,7 +115,7 @@ def pinning(
     return Pinning(server, worker, f"{len(taken)} of {len(names)} cores for the load worker")
 
 
-def _siblings(cpu: int) -> list[int]:
+def siblings_of(cpu: int) -> list[int]:
     """The CPUs that are hyper-threads of one core, `cpu` among them; [] where it cannot be told."""
     text = _read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
     found: list[int] = []

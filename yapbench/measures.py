@@ -6,16 +6,16 @@ answered requests, with the failures beside them. Knows nothing of figures or pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from yapbench import stats, turns
+from yapbench import resources, stats, turns
 from yapbench.counters import Samples
-from yapbench.obtained import setting_of
+from yapbench.obtained import setting_of, streamed
 from yapbench.schema import Outcome, Phase
 from yapbench.stats import Estimate, Resample
 from yapbench.store import TrialData
@@ -26,7 +26,9 @@ SLO_MS: Final = 100.0
 """Latency within which an answer counts for goodput, where a trial names no other."""
 SLICES: Final = 10
 """Throughput's interval comes from so many equal stretches of a repeat's counted time."""
-MIB: Final = 1 << 20
+REPLICATES_OF_STREAMS: Final = 200
+"""Of each repeat alone: streams have some eighty numbers, and a page waits for them all."""
+MIB: Final = resources.MIB
 
 MEASURES: Final = {
     "latency_p50_ms": "half of the answers came within this time from when the request was meant to be sent",
@@ -71,6 +73,8 @@ class Point:
     """By the names of MEASURES; all of them, missing ones with their reason."""
     batch_sizes: Mapping[int, int]
     """Requests by the size of the batch they were part of."""
+    streams: bool = False
+    """Its utterances were streamed; then `values` are those of streams.measures."""
 
     @property
     def valid(self) -> bool:
@@ -128,7 +132,7 @@ def _measure(trial: TrialData, samples: Samples, level: float, repeat: int | Non
     failed = counted["outcome"][counted["outcome"] != Outcome.OK]
     slo_ms = float(trial.info.get("slo_ms") or SLO_MS)
     values, sizes = _answered(counted, slo_ms, replicates)
-    values |= _rates(rows, slo_ms, replicates) | _resources(samples, rows, spans)
+    values |= _rates(rows, slo_ms, replicates) | resources.used(samples, rows, spans)
     return Point(
         trial_id=str(trial.info["trial_id"]),
         setting=setting_of(trial.info),
@@ -142,6 +146,7 @@ def _measure(trial: TrialData, samples: Samples, level: float, repeat: int | Non
         validity=judge(counted, samples, spans, cores=(trial.info.get("machine") or {}).get("cores")),
         values={name: values[name] for name in MEASURES},
         batch_sizes=sizes,
+        streams=streamed(trial.info),
     )
 
 
@@ -234,32 +239,17 @@ def _counted(found: Estimate, n: int) -> Estimate:
     return Estimate(found.value, max(0.0, low), high, n)
 
 
-def _resources(samples: Samples, rows: pd.DataFrame, spans: Sequence[tuple[int, int]]) -> dict[str, Estimate]:
-    """CPU and memory of the server's process tree in the point; warm-up counts in work and in requests."""
-    gains = [samples.gain("server", "cpu_s", start_ns=a, end_ns=b) for a, b in spans]
-    known = [gain for gain in gains if gain is not None]
-    seconds = sum(end - start for start, end in spans) / 1e9
-    answered = int((rows["outcome"] == Outcome.OK).sum())
-    missing = Estimate.missing("no samples of the server's processes cover this point")
-    values = {"cpu_ms_per_request": missing, "cpu_percent": missing}
-    if known and len(known) == len(gains):
-        values["cpu_percent"] = Estimate(100 * sum(known) / seconds, n=len(known))
-        values["cpu_ms_per_request"] = (
-            Estimate(1e3 * sum(known) / answered, n=answered)
-            if answered
-            else Estimate.missing("no request was answered")
-        )
-    values["rss_peak_mib"] = _peak(samples, ["server"], "rss_bytes", spans)
-    values["vram_peak_mib"] = _peak(samples, samples.sources("gpu"), "vram_server_bytes", spans)
-    return values
+def points_of(trial: TrialData, *, replicates: int = stats.REPLICATES) -> list[Point]:
+    """`points`, or those of streams where the trial's utterances were streamed."""
+    return _measured_by(trial)[0](trial, replicates=replicates)
 
 
-def _peak(samples: Samples, sources: Sequence[str], metric: str, spans: Sequence[tuple[int, int]]) -> Estimate:
-    found = [samples.within(name, metric, start_ns=start, end_ns=end) for name in sources for start, end in spans]
-    held = np.concatenate(found) if found else np.empty(0)
-    if not held.size:
-        return Estimate.missing("no GPU was used" if metric.startswith("vram") else "no sample")
-    return Estimate(float(held.max()) / MIB, n=int(held.size))
+def _measured_by(trial: TrialData) -> tuple[Callable[..., list[Point]], Callable[..., list[Point]]]:
+    if not streamed(trial.info):
+        return points, points_by_repeat
+    from yapbench.streams import measures as of_streams  # which is built upon this module
+
+    return of_streams.points, of_streams.points_by_repeat
 
 
 def summary(
@@ -269,19 +259,28 @@ def summary(
 
     `pooled`: what `points` returned for it, where it is known already.
     """
-    pooled = points(trial, replicates=replicates) if pooled is None else pooled
+    of_all, of_each = _measured_by(trial)
+    pooled = of_all(trial, replicates=replicates) if pooled is None else pooled
     once = all(point.repeats == 1 for point in pooled)
-    by_repeat = [] if once else points_by_repeat(trial, replicates=replicates)
+    fewer = min(replicates, REPLICATES_OF_STREAMS) if streamed(trial.info) else replicates
+    by_repeat = [] if once else of_each(trial, replicates=fewer)
     return {
         "summary_version": SUMMARY_VERSION,
         "trial_id": trial.info["trial_id"],
         "status": trial.info["status"],
         "settings": trial.info.get("settings") or {},
+        **_spoken(trial.info),
         "points": [point.as_dict() for point in pooled],
         "by_repeat": [point.as_dict() for point in by_repeat],
         "decisions": turns.decide([trial]).as_dict(),
-        "bootstrap": {"replicates": replicates, "seed": stats.SEED, "confidence": stats.CONFIDENCE},
+        "bootstrap": {"replicates": replicates, "seed": stats.SEED, "confidence": stats.CONFIDENCE}
+        | ({"by_repeat": fewer} if streamed(trial.info) else {}),
     }
+
+
+def _spoken(info: Mapping[str, Any]) -> dict[str, Any]:
+    """How utterances were streamed, so that nobody compares times of two policies or paces; empty for requests."""
+    return {"client": info.get("client"), "stream": info["load"]["stream"]} if streamed(info) else {}
 
 
 def table(found: Sequence[Point]) -> pd.DataFrame:

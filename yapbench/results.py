@@ -21,6 +21,7 @@ from yapbench.figure import Figure
 from yapbench.markup import Markup
 from yapbench.measures import Point
 from yapbench.obtained import STAND_INS, model_name
+from yapbench.stats import Estimate
 from yapbench.store import TrialData
 from yapbench.words import interval
 
@@ -99,16 +100,16 @@ class Results:
         columns = ("rps", "latency_p50_ms", "latency_p95_ms", "queue_ms", "inference_ms", "batch_size", "cpu_percent")
         rows = [
             [f"{point.level:g}", str(point.n), str(sum(point.failures.values())), str(point.validity.verdict)]
-            + [_estimate(point, name) for name in columns]
+            + [estimate(point[name]) for name in columns]
             for point in self.points
         ]
         return table(["load", "n", "failed", "verdict", *columns], rows)
 
 
-def _estimate(point: Point, name: str) -> str:
-    value = point[name]
+def estimate(value: Estimate) -> str:
+    """A number with its interval for a cell of a table; a missing one is a dash with its reason."""
     if value.value is None:
-        return "–"
+        return f"<span title='{html.escape(value.reason)}'>–</span>"
     return f"{value.value:.1f} <small>{html.escape(interval(value))}</small>"
 
 

@@ -17,7 +17,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from yapbench import runner, store
+from yapbench import certificate, runner, store
 from yapbench.engines.local import Done, Job, run_jobs
 from yapbench.errors import ExitCode, NothingRan
 from yapbench.live import said
@@ -85,11 +85,18 @@ def show(sweep: Sweep, planned: list[Planned], console: Console, *, folder: Path
 
 
 def run(
-    sweep: Sweep, *, runs_dir: Path, jobs: int = 1, retry_failed: bool = False, console: Console | None = None
+    sweep: Sweep,
+    *,
+    runs_dir: Path,
+    jobs: int = 1,
+    retry_failed: bool = False,
+    calibrate: bool = False,
+    console: Console | None = None,
 ) -> ExitCode:
     """Run what is not finished and write the report; prints the report's path last.
 
-    Raises NothingRan when the grid is empty, UsageError when somebody else is running this sweep.
+    `calibrate`: a sweep that streams makes a certificate first where there is none. Raises NothingRan when the grid is
+    empty, UsageError when somebody else is running this sweep, or for more streams than the certificate allows.
     """
     console = console or new_console()
     folder = runs_dir.resolve() / sweep.name
@@ -101,6 +108,7 @@ def run(
             store.write_text(folder / store.GRID, sweep.text)
         todo = [item for item in planned if not item.finished]
         console.print(f"{sweep.name}: {len(planned)} trials, {len(planned) - len(todo)} finished already")
+        _check_load([item.trial for item in todo], console, calibrate=calibrate)
         axes = sweep.axis_names
         by_folder = {item.job.folder: item for item in planned}
         started_s, ended = time.monotonic(), 0
@@ -110,6 +118,20 @@ def run(
                 left_s = (time.monotonic() - started_s) / ended * (len(todo) - ended)
                 console.print(_ended_line(done, describe(by_folder[done.job.folder], axes), ended, len(todo), left_s))
     return write_report(folder, console)
+
+
+def _check_load(trials: list[Trial], console: Console, *, calibrate: bool) -> None:
+    """Before anything is launched: can the load generator of this machine do what the streaming trials ask of it?"""
+    streaming = [trial for trial in trials if trial.profile.stream is not None]
+    if not streaming:
+        return
+    found = certificate.current()
+    if found is None and calibrate:
+        from yapbench.calibrate import command  # not for sweeps of requests
+
+        found = command.ensure(console)
+    for trial in streaming:
+        certificate.refuse(trial.profile, found, audio_s=trial.corpus.audio_s / max(1, len(trial.corpus)))
 
 
 def write_report(folder: Path, console: Console) -> ExitCode:

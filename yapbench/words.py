@@ -32,9 +32,14 @@ def ms(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
+def fine_ms(value: float) -> str:
+    """The same with two digits below 10, for what should be far below 1."""
+    return f"{value:.2g}" if value < 10 else ms(value)
+
+
 def at(points: Sequence[Point], level: float) -> str:
     """A load level in the words of these points' load profile."""
-    return axes.level_words(points[0].kind, level)
+    return axes.level_words(points[0].kind, level, streams=points[0].streams)
 
 
 def value_of(axis: str, value: Any) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.yapbench import made_up
+from tests.yapbench import made_up, made_up_sessions
 from yapbench import report
 
 CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
@@ -36,9 +36,12 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = made_up.sweep(tmp_path_factory.mktemp("runs") / "quick", requests=40)
+@pytest.fixture(scope="module", params=["requests", "streams"])
+def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "quick"
+    if request.param == "streams":
+        return report.build(made_up_sessions.sweep(folder, count=40, certificate=made_up_sessions.CERTIFICATE))
+    made_up.sweep(folder, requests=40)
     made_up.failed(folder / "08failed0000")
     return report.build(folder)
 
@@ -140,7 +143,7 @@ def test_without_script_the_charts_and_the_finding_are_drawn_the_same(page: Path
 def test_the_script_runs_sorts_and_moves_hover_texts(page: Path, tmp_path: Path) -> None:
     """Clicks a column twice and notes the order of the first column's numbers."""
     probe = """<script>
-      const head = [...document.querySelectorAll(".sortable th")].find(h => h.textContent.startsWith("p50"));
+      const head = [...document.querySelectorAll(".sortable th")].find(h => h.textContent.includes("p50"));
       const rows = () => [...document.querySelectorAll(".sortable tbody tr")];
       const column = () => rows().map(r => Number(r.cells[head.cellIndex].dataset.sort));
       head.click(); const up = column(); head.click(); const down = column();

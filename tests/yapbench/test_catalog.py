@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from servers.common.settings import table
-from yapbench import catalog
+from yapbench import catalog, clients
 from yapbench.errors import UsageError
 
 SMART_TURN = catalog.lookup("smart_turn")
@@ -17,7 +17,8 @@ CHECKOUT = Path(catalog.__file__).resolve().parent.parent
 @pytest.mark.parametrize("entry", catalog.CATALOG, ids=lambda entry: entry.name)
 def test_every_line_names_things_that_exist(entry: catalog.CatalogEntry) -> None:
     assert (CHECKOUT / "servers" / entry.name / "__main__.py").is_file()
-    assert (CHECKOUT / "yapbench" / "clients" / f"{entry.client}.py").is_file()
+    assert {*entry.clients} <= {*clients.CLIENTS, *clients.CODECS}
+    assert entry.client == entry.clients[0]
     assert catalog.settings_class(entry).server == entry.name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -171,3 +172,14 @@ def test_real_speech_opens_with_references() -> None:
     for folder in manifests:
         corpus = open_corpus(folder, need_text=True)
         assert all(one.duration_s > 0 and one.text for one in corpus)
+
+
+def test_streams_take_a_manifests_lines_but_its_turns(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav")
+    lines = [{"id": "plain"}, {"id": "named", "kind": "call"}, {"id": "turn", "label": "cut"}]
+    text = "\n".join(json.dumps({"file": "a.wav", "text": "hello", **line}) for line in lines)
+    (tmp_path / "manifest.jsonl").write_text(text)
+    assert [one.id for one in open_corpus(tmp_path, but="turn")] == ["plain", "named"]
+    assert [one.id for one in open_corpus(f"{tmp_path}?kind=turn", but="turn")] == ["turn"]
+    with pytest.raises(UsageError, match="no utterance with label=cut; kinds: None, call, turn"):
+        open_corpus(f"{tmp_path}?label=cut", but="turn")

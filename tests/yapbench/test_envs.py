@@ -76,7 +76,7 @@ def test_a_killed_build_is_made_again_and_of_two_builders_one_builds(tmp_path: P
 def assert_fingerprint_of(wanted: Environment) -> None:
     """Asked of the environment's own interpreter, by the names of the requirements."""
     with pytest.MonkeyPatch.context() as patch:
-        entry = catalog.CatalogEntry("tiny", "servers.tiny", "tiny", "tiny")
+        entry = catalog.CatalogEntry("tiny", "servers.tiny", ("tiny",), "tiny")
         patch.setattr(catalog, "CATALOG", (entry,))
         patch.setattr(envs, "environment", lambda _: wanted)
         patch.setattr(envs, "requirements_of", lambda *_: ["absent", "tiny-words"])
@@ -130,7 +130,7 @@ def test_names_of_requirements(line: str, name: str) -> None:
 
 def test_a_missing_environment_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("YAPBENCH_ENVS", str(tmp_path))
-    monkeypatch.setattr(catalog, "CATALOG", (catalog.CatalogEntry("heavy", "servers.heavy", "heavy", "torch"),))
+    monkeypatch.setattr(catalog, "CATALOG", (catalog.CatalogEntry("heavy", "servers.heavy", ("heavy",), "torch"),))
     assert envs.environment("torch").path.parent == tmp_path
     with pytest.raises(UsageError, match="run `yapbench install heavy`"):
         envs.interpreter("torch")

@@ -59,7 +59,7 @@ def test_a_quantile_of_words_is_that_of_all_of_them(words: list[list[float]], q:
     if not flat:
         assert found == Estimate.missing("no word")
         return
-    assert found.value == stats.quantile(q)(np.array(flat), np.ones((1, len(flat))))[0]
+    assert found.value == stats.quantile(q)(np.array(flat), np.ones((1, len(flat)), dtype=np.float32))[0]
     assert (found.n, found.indicative) == (len(flat), q == 0.99)
 
 

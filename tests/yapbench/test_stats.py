@@ -34,7 +34,7 @@ def test_a_percentile_lies_in_its_interval_and_among_the_samples(
 @given(values)
 @settings(max_examples=40, deadline=None)
 def test_quantile_is_the_smallest_value_that_the_share_does_not_exceed(samples: list[float]) -> None:
-    found = stats.quantile(0.95)(np.array(samples), np.ones((1, len(samples))))[0]
+    found = stats.quantile(0.95)(np.array(samples), np.ones((1, len(samples)), dtype=np.float32))[0]
     assert found == sorted(samples)[math.ceil(0.95 * len(samples)) - 1]
 
 

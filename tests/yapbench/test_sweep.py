@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from yapbench.errors import UsageError
+from yapbench.streaming import StreamOptions
 from yapbench.sweep import Sweep, estimate_s, locked, planned_requests
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +81,17 @@ def test_the_quick_sweep_is_as_large_as_promised() -> None:
     assert all((trial.profile.requests or 0) >= 130 for trial in trials)
 
 
+def test_the_quick_sweep_of_streams_meets_its_queues_knee() -> None:
+    trials = Sweep.load(ROOT / "sweeps" / "echo-quick.yaml").trials()
+    assert [trial.client for trial in trials] == ["echo_pcm", "echo_json", "echo_msgpack"]
+    assert sum(estimate_s(trial, per_request_s=0) for trial in trials) < 180
+    for trial in trials:
+        speech_s = sum(one.speech_end_s or 0.0 for one in trial.corpus) / len(trial.corpus)
+        knee = trial.settings["workers"] / 0.25 * (speech_s + trial.settings["service_ms"] / 1000)
+        assert [level for level in trial.profile.levels if level < knee] == [1, 5, 10, 20]
+        assert trial.profile.stream == StreamOptions()
+
+
 def test_a_second_runner_of_the_same_sweep_is_refused(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(UsageError, match="another process"), locked(tmp_path):
         pass
@@ -93,6 +105,28 @@ def test_estimates_count_every_request_or_every_second() -> None:
     assert planned_requests(counted) == 12 * 2 * 3
     assert estimate_s(counted, per_request_s=0.5) == 36
     assert estimate_s(timed, per_request_s=0.5) == 20
+
+
+def test_speech_takes_its_time_in_an_estimate() -> None:
+    given = {"client": "echo_pcm", "requests": 20, "warmup": 0, "concurrency": "1,4", "pace": 2}
+    sweep = Sweep.from_mapping({"notebook": "05_echo", "parameters": given}, name="x")
+    (trial,) = sweep.trials()
+    spoken_s = trial.corpus.audio_s / len(trial.corpus) / 2
+    assert estimate_s(trial, per_request_s=0.05) == pytest.approx(20 * spoken_s * (1 + 1 / 4))
+    (calls,) = Sweep.from_mapping(
+        {"notebook": "05_echo", "parameters": {**given, "profile": "poisson"}}, name="x"
+    ).trials()
+    assert estimate_s(calls, per_request_s=0.05) == pytest.approx(20 * (1 + 1 / 4))
+
+
+def test_stream_parameters_and_the_wire_are_axes() -> None:
+    parameters = {"client": ["echo_pcm", "echo_json"], "frame_ms": [20, 80], "eos": "commit"}
+    sweep = Sweep.from_mapping({"notebook": "05_echo", "parameters": parameters}, name="x")
+    found = [(t.client, t.profile.stream.frame_ms) for t in sweep.trials() if t.profile.stream]
+    assert found == [("echo_pcm", 20), ("echo_pcm", 80), ("echo_json", 20), ("echo_json", 80)]
+    assert sweep.axis_names == ["client", "frame_ms"]
+    with pytest.raises(UsageError, match="did you mean 'frame_ms'"):
+        Sweep.from_mapping({"notebook": "05_echo", "parameters": {"frame_sm": 20}}, name="x")
 
 
 def test_several_grids_give_each_model_its_own_axes() -> None:

@@ -1,4 +1,4 @@
-"""The figures of a sweep, one function each: points in, a `Figure` out; the same in notebooks and on pages.
+"""The figures of a sweep, one function each: points or a trial in, a `Figure` out; the same in notebooks and on pages.
 
 They take their titles from `captions` and compute no number of their own.
 """
@@ -7,18 +7,33 @@ from yapbench.plots.bars import batch_sizes, queue_and_inference
 from yapbench.plots.cells import heat_map
 from yapbench.plots.clips import turn_probabilities
 from yapbench.plots.curves import latency_by_level, throughput_by_level
+from yapbench.plots.ecdf import ecdf
 from yapbench.plots.engines import engines_compared
+from yapbench.plots.lateness import frame_lateness
 from yapbench.plots.lines import highlighted
+from yapbench.plots.outcomes import failures_by_type
+from yapbench.plots.sessions import session_timeline
+from yapbench.plots.soak import MOST_SOAKS, latency_over_time
+from yapbench.plots.streams import eos_by_level, rtfx_by_level, ttfp_by_level
 from yapbench.plots.timeline import resources_over_time
 
 __all__ = [
+    "MOST_SOAKS",
     "batch_sizes",
+    "ecdf",
     "engines_compared",
+    "eos_by_level",
+    "failures_by_type",
+    "frame_lateness",
     "heat_map",
     "highlighted",
     "latency_by_level",
+    "latency_over_time",
     "queue_and_inference",
     "resources_over_time",
+    "rtfx_by_level",
+    "session_timeline",
     "throughput_by_level",
+    "ttfp_by_level",
     "turn_probabilities",
 ]

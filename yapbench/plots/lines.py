@@ -29,8 +29,11 @@ class Line:
     setting: str
 
 
-def highlighted(points: Sequence[Point]) -> list[Line]:
-    """All settings if they are few, else the best under the heaviest load for each value of the strongest axis."""
+def highlighted(points: Sequence[Point], *, by: str = "rps") -> list[Line]:
+    """All settings if they are few, else the best under the heaviest load for each value of the strongest axis.
+
+    `by`: the measure that tells which is best; of one in ms the lowest, of others the highest.
+    """
     best = {p.trial_id: p for p in sorted(points, key=lambda p: (p.level, p.valid))}
     names = names_of.varying([p.setting for p in points])
     if len(best) <= MOST_LINES:
@@ -39,21 +42,28 @@ def highlighted(points: Sequence[Point]) -> list[Line]:
             Line(p.trial_id, names_of.label(p.setting, names), SERIES[k], names_of.label(p.setting, names))
             for k, p in enumerate(chosen)
         ]
-    axis = _strongest_axis(points, names)
+    axis = _strongest_axis(points, names, by)
     lines = []
     for k, value in enumerate(names_of.values((p.setting for p in points), axis)[:MOST_LINES]):
         same = [p for p in best.values() if names_of.plain(p.setting.get(axis)) == names_of.plain(value)]
-        first = max(same, key=lambda p: (p.valid, p["rps"].value or 0, p.trial_id))
+        first = max(same, key=lambda p: (p.valid, _worth(p, by), p.trial_id))
         label = names_of.label(first.setting, names)
         lines.append(Line(first.trial_id, names_of.words(axis, value), SERIES[k], label))
     return lines
 
 
-def _strongest_axis(points: Sequence[Point], names: Sequence[str]) -> str:
+def _worth(point: Point, by: str) -> float:
+    value = point[by].value
+    if by.endswith("_ms"):
+        return -math.inf if value is None else -value
+    return value or 0.0
+
+
+def _strongest_axis(points: Sequence[Point], names: Sequence[str], by: str) -> str:
     level = max(p.level for p in points)
 
     def strength(axis: str) -> tuple[float, float]:
-        found = effects.of_axis(points, axis, level, "rps")
+        found = effects.of_axis(points, axis, level, by)
         return (found.strength, abs(math.log(found.ratio.value or 1))) if found else (-1.0, 0.0)
 
     return max(names, key=strength, default="")
@@ -69,20 +79,21 @@ def grey(points: Sequence[Point], lines: Sequence[Line]) -> list[list[Point]]:
 
 
 def short(name: str) -> str:
-    return {"rps": "throughput"}.get(name, name.removesuffix("_ms").replace("latency_", ""))
+    percentile = name.removesuffix("_ms").rpartition("_")[2]
+    return {"rps": "throughput", "rtfx": "RTFx"}.get(name, percentile)
 
 
 def where(point: Point) -> str:
-    return names_of.level_words(point.kind, point.level)
+    return names_of.level_words(point.kind, point.level, streams=point.streams)
 
 
-def note(points: Sequence[Point], lines: Sequence[Line]) -> str:
-    """Which settings are in colour, where their names do not say it."""
+def note(points: Sequence[Point], lines: Sequence[Line], *, why: str = "the settings that serve most") -> str:
+    """Which settings are in colour, and `why`, where their names do not say it."""
     grey = len({p.trial_id for p in points}) - len(lines)
     if grey <= 0:
         return ""
     which = "; ".join(line.setting for line in lines)
-    return f"In colour, the settings that serve most: {which}. Grey: the other {grey}."
+    return f"In colour, {why}: {which}. Grey: the other {grey}."
 
 
 def said(points: Sequence[Point], lines: Sequence[Line], measures: Sequence[str], unit: str) -> str:

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from yapbench import axes as names_of
 from yapbench.counters import Samples
 from yapbench.figure import GRID, INK, MUTED, SERIES, Figure, Sheet, draw, nothing, write
-from yapbench.measures import MIB
+from yapbench.obtained import streamed
+from yapbench.resources import MIB
 from yapbench.store import TrialData
 
 MOST_SAMPLES = 400
@@ -81,7 +82,7 @@ def _mark_levels(sheet: Sheet, ax: Axes, trial: TrialData, zero_ns: int, *, name
             ax.axvspan(start, end, color=GRID, alpha=0.6, linewidth=0, zorder=0)
         else:
             ax.axvline(start, color=GRID, linewidth=0.7)
-        words = names_of.level_words(kind, float(point["level"]))
+        words = names_of.level_words(kind, float(point["level"]), streams=streamed(trial.info))
         room = (end - start) / end_s * sheet.canvas.get_figwidth() * 0.86
         if named:
             text = words if room > 0.068 * len(words) else names_of.plain(float(point["level"]))

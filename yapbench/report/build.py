@@ -12,12 +12,12 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
-from yapbench import axes, captions, findings, measures, plots, stats, store
-from yapbench.figure import DARK, LIGHT, Figure
-from yapbench.measures import MEASURES, Point
-from yapbench.obtained import ENGINE, STAND_INS, model_name, setting_of
-from yapbench.report.gather import Gathered, decided_as, gather, write_summaries
-from yapbench.report.rows import COLUMNS, asked, cell, facts, failure_row, percent, point_row, trial_row
+from yapbench import axes, measures, stats, store
+from yapbench.figure import DARK, LIGHT
+from yapbench.report import certificate, stream_page, turn_page
+from yapbench.report.gather import Gathered, gather, write_summaries
+from yapbench.report.page_kind import PageKind
+from yapbench.report.rows import asked, facts, failure_row, point_row, trial_row
 from yapbench.store import TrialData
 from yapbench.validity import Verdict
 
@@ -43,6 +43,11 @@ def any_valid(trials: Sequence[TrialData]) -> bool:
     return any(point.valid for trial in trials for point in measures.points(trial, replicates=2))
 
 
+def kind_of(gathered: Gathered) -> PageKind:
+    """What is shown of this sweep."""
+    return stream_page if gathered.streams else turn_page
+
+
 def environment() -> jinja2.Environment:
     """Templates of this folder, escaping everything that is not marked as HTML."""
     loader = jinja2.FileSystemLoader(HERE)
@@ -65,9 +70,10 @@ def look() -> dict[str, Any]:
 
 def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
     """The page as text. `notebook`: what each trial's executed notebook is called, beside the page."""
-    points, info = gathered.points, gathered.info
+    points, kind = gathered.points, kind_of(gathered)
     page = environment().get_template("page.html.j2")
-    headline = findings.headline(points, failed=len(gathered.failed))
+    headline = kind.headline(points, failed=len(gathered.failed))
+    columns = kind.columns(points)
     return page.render(
         **look(),
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
@@ -76,26 +82,28 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
         headline=headline,
         finding=headline.partition(" (")[0] if _splits(headline) else headline,
         detail=headline.partition(" (")[2].removesuffix(")") if _splits(headline) else "",
-        subline=_subline(gathered),
-        badges=_badges(gathered),
-        stand_ins=[
-            f"{STAND_INS[name][0].upper()}{STAND_INS[name][1:]}." for name in _models(gathered) if name in STAND_INS
-        ],
-        numbers=captions.numbers(points, gathered.decisions, gathered.slo_ms),
-        findings=_other_findings(points),
-        figures=_figures(gathered),
-        decided=[_decided(gathered, said) for said in gathered.decisions],
-        corpus_note=(info.get("corpus") or {}).get("note", ""),
+        subline=_subline(gathered, kind),
+        badges=[*kind.badges(gathered), *_badges(gathered)],
+        stand_ins=kind.notes(gathered),
+        numbers=kind.numbers(gathered),
+        findings=kind.findings(points),
+        figures=kind.figures(gathered),
+        thing=kind.THING,
+        unlike=kind.FAILED,
+        own=kind.OWN,
+        method=kind.METHOD,
+        **kind.own(gathered),
+        certificates=certificate.certificates(gathered),
+        certificate_missing=certificate.missing(gathered),
         axes=[axes.title(name) for name in gathered.axes],
-        level=axes.level_title(points[0].kind) if points else "clients at a time",
-        columns=[(name, title, MEASURES[name]) for name, title in COLUMNS],
-        rows=[point_row(point, gathered.axes) for point in points],
+        level=axes.level_title(points[0].kind if points else "closed", streams=gathered.streams),
+        columns=[(name, title, kind.MEASURES[name]) for name, title in columns],
+        rows=[point_row(point, gathered.axes, columns) for point in points],
         gathered=gathered,
         failed=[failure_row(trial) for trial in gathered.failed],
         trials=[trial_row(trial, gathered, notebook) for trial in gathered.trials],
-        info=info,
         facts=facts(gathered),
-        measures=MEASURES,
+        measures=kind.MEASURES,
         needed=stats.NEEDED,
         replicates=stats.REPLICATES,
         seed=stats.SEED,
@@ -106,31 +114,12 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
     )
 
 
-def _decided(gathered: Gathered, said: str) -> dict[str, Any]:
-    """One model's turn decisions on one audio for the page; they are named where there are several."""
-    found = gathered.decisions[said]
-    name = said if len(gathered.decisions) > 1 else ""
-    trials = sum(decided_as(trial, gathered.done) == said for trial in gathered.done)
-    return {
-        "model": name,
-        "stand_in": STAND_INS.get(said.partition(",")[0], ""),
-        "figure": plots.turn_probabilities(found, trials=trials, model=name),
-        "decisions": found,
-        "accuracy": percent(found.accuracy),
-        "auc": cell(found.auc, digits=3),
-    }
-
-
-def _models(gathered: Gathered) -> list[str]:
-    return list(dict.fromkeys(model_name(trial.info) for trial in gathered.trials))
-
-
 def _splits(headline: str) -> bool:
     """The headline's numbers stand in one bracket at its end: they go below it."""
     return headline.endswith(")") and headline.count(" (") == 1
 
 
-def _subline(gathered: Gathered) -> list[str]:
+def _subline(gathered: Gathered, kind: PageKind) -> list[str]:
     points = gathered.points
     levels, repeats = {point.level for point in points}, max((point.repeats for point in points), default=0)
     settings = len(gathered.trials)
@@ -138,7 +127,9 @@ def _subline(gathered: Gathered) -> list[str]:
         " and ".join(gathered.all_of("server")) or "no server",
         f"{settings} setting{'' if settings == 1 else 's'} × {len(levels)} load level{'' if len(levels) == 1 else 's'}"
         f" × {repeats} repeat{'' if repeats == 1 else 's'}",
-        f"{len(points)} points, {len(gathered.failed)} of {len(gathered.trials)} trials failed",
+        *kind.how(gathered),
+        f"{len(points)} point{'' if len(points) == 1 else 's'}, "
+        f"{len(gathered.failed)} of {len(gathered.trials)} trials failed",
         *gathered.all_of("machine", "cpu_model")[:1],
     ]
     commits = [commit[:7] for commit in gathered.all_of("git", "commit")]
@@ -156,33 +147,10 @@ def _badges(gathered: Gathered) -> list[str]:
         found.append(f"{len(gathered.failed)} failed")
     if gathered.unfinished:
         found.append(f"{len(gathered.unfinished)} unfinished")
+    if gathered.apart:
+        found.append(f"{len(gathered.apart)} of another kind left out")
     if gathered.corrupt:
         found.append(f"{len(gathered.corrupt)} unreadable")
     if "on" in gathered.all_of("git", "dirty"):
         found.append("uncommitted changes")
     return found
-
-
-def _other_findings(points: Sequence[Point]) -> list[findings.Finding]:
-    """What the headline does not say already."""
-    said = findings.headline(points)
-    return [finding for finding in findings.of_settings(points) if finding.text != said]
-
-
-def _figures(gathered: Gathered) -> list[Figure]:
-    points = gathered.points
-    best = max(points, key=lambda p: (p.valid, p["rps"].value or 0), default=None)
-    shown = next((t for t in gathered.done if best and t.info["trial_id"] == best.trial_id), None)
-    figures = [
-        plots.latency_by_level(points, slo_ms=gathered.slo_ms),
-        plots.throughput_by_level(points),
-        *([plots.engines_compared(points)] if ENGINE in gathered.axes else []),
-        plots.heat_map(points),
-        plots.queue_and_inference(points),
-        plots.batch_sizes(points),
-    ]
-    if shown is not None:
-        words = axes.label(setting_of(shown.info), gathered.axes)
-        title = captions.resources([p for p in points if p.trial_id == shown.info["trial_id"]])
-        figures.append(plots.resources_over_time(shown, title=f"{title} ({words})" if gathered.axes else title))
-    return figures

@@ -11,7 +11,7 @@ from typing import Any
 from yapbench import axes, measures, store, turns
 from yapbench.errors import CorruptFile, NothingRan
 from yapbench.measures import SLO_MS, Point
-from yapbench.obtained import SENT, model_name, setting_of
+from yapbench.obtained import SENT, model_name, setting_of, streamed
 from yapbench.store import TrialData
 from yapbench.turns import Decisions
 
@@ -27,6 +27,8 @@ class Gathered:
     unfinished: list[str]
     corrupt: list[tuple[str, str]]
     """(file, relative to the sweep's folder; reason)."""
+    apart: list[tuple[str, str]]
+    """(folder, reason) of trials that have no place beside the others."""
     points: list[Point]
     decisions: dict[str, Decisions]
     """Turn decisions by model and audio (`decided_as`): an answer of one is no reference for another's."""
@@ -40,6 +42,11 @@ class Gathered:
     def axes(self) -> tuple[str, ...]:
         """Names of the settings that vary."""
         return axes.varying([setting_of(trial.info) for trial in self.done])
+
+    @property
+    def streams(self) -> bool:
+        """Its trials streamed audio. All did, or none."""
+        return any(streamed(trial.info) for trial in self.trials)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -66,7 +73,8 @@ class Gathered:
 def gather(folder: Path) -> Gathered:
     """Read every trial of a sweep; writes each finished one's summary.json where it differs from the file.
 
-    Raises NothingRan when the folder holds no trial at all. An unreadable file is named in the result, not raised.
+    Raises NothingRan when the folder holds no trial at all. An unreadable file is named in the result, not raised; so
+    are trials of requests among trials of streams, or the other way round: the kind of the latest trial is shown.
     """
     trials: list[TrialData] = []
     corrupt: list[tuple[str, str]] = []
@@ -81,12 +89,27 @@ def gather(folder: Path) -> Gathered:
     unfinished = [path.name for path in store.unfinished(folder)]
     if not trials and not corrupt and not unfinished:
         raise NothingRan(f"{folder}: no trial was run here")
+    trials, apart = _one_kind(trials)
     trials.sort(key=lambda trial: str(trial.info["trial_id"]))
     ended = [trial for trial in trials if trial.info["status"] == "done"]
     done = sorted(ended, key=lambda trial: _rank(trial, ended))
-    points = [point for trial in done for point in measures.points(trial)]
+    points = [point for trial in done for point in measures.points_of(trial)]
     failed = [trial for trial in trials if trial.info["status"] == "failed"]
-    return Gathered(folder.name, folder, done, failed, unfinished, corrupt, points, _decisions(done))
+    return Gathered(folder.name, folder, done, failed, unfinished, corrupt, apart, points, _decisions(done))
+
+
+def _one_kind(trials: Sequence[TrialData]) -> tuple[list[TrialData], list[tuple[str, str]]]:
+    """Those of the kind of the trial that began last, and the others by folder with the reason."""
+    if not trials:
+        return [], []
+    last = max(trials, key=lambda trial: (str(trial.info.get("started_at", "")), str(trial.info["trial_id"])))
+    kind = streamed(last.info)
+    mine = [trial for trial in trials if streamed(trial.info) is kind]
+    what = "requests" if kind else "streams"
+    others = [trial.folder.name for trial in trials if streamed(trial.info) is not kind]
+    return mine, [
+        (name, f"a trial of {what}, which have other numbers: publish it from a folder of its own") for name in others
+    ]
 
 
 def _decisions(done: Sequence[TrialData]) -> dict[str, Decisions]:

@@ -14,9 +14,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from yapbench import findings, store
+from yapbench import store
 from yapbench.errors import CorruptFile, UsageError
-from yapbench.report.build import environment, look, render
+from yapbench.report.build import environment, kind_of, look, render
 from yapbench.report.gather import Gathered, gather, write_summaries
 from yapbench.store import TrialData
 
@@ -93,7 +93,7 @@ def _card(gathered: Gathered) -> dict[str, Any]:
     started = sorted(gathered.all_of("started_at"))
     return {
         "name": gathered.name,
-        "headline": findings.headline(gathered.points, failed=len(gathered.failed)),
+        "headline": kind_of(gathered).headline(gathered.points, failed=len(gathered.failed)),
         "server": ", ".join(gathered.all_of("server")),
         "points": len(gathered.points),
         "machine": ", ".join(gathered.all_of("machine", "cpu_model")) or "machine not stored",

@@ -12,22 +12,14 @@ from yapbench.obtained import compile_words, setting_of
 from yapbench.report.gather import Gathered
 from yapbench.stats import Estimate
 from yapbench.store import TrialData
-from yapbench.words import interval, rate
+from yapbench.words import at, interval, rate
 
 DASH: Final = "–"
 
-COLUMNS: Final = (
-    ("latency_p50_ms", "p50, ms"),
-    ("latency_p95_ms", "p95, ms"),
-    ("latency_p99_ms", "p99, ms"),
-    ("rps", "answers/s"),
-    ("goodput_share", "in time, %"),
-    ("queue_ms", "queue, ms"),
-    ("inference_ms", "model, ms"),
-    ("batch_size", "batch"),
-    ("cpu_ms_per_request", "CPU ms/req"),
-    ("rss_peak_mib", "RSS, MiB"),
-)
+_SHARES: Final = ("goodput_share", "wer", "substitutions", "deletions", "insertions")
+"""Measures shown in per cent."""
+_SMALL: Final = ("cpu_s_per_audio_s",)
+"""Measures with three decimals."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +46,18 @@ def cell(value: Estimate, *, factor: float = 1.0, digits: int | None = None) -> 
     return Cell(text, number, f"{hint}; indicative only" if value.indicative else hint, faint=value.indicative)
 
 
+def _cell(name: str, value: Estimate) -> Cell:
+    if name in _SHARES:
+        return percent(value)
+    return cell(value, digits=3) if name in _SMALL else cell(value)
+
+
 def percent(value: Estimate) -> Cell:
     return cell(value, factor=100)
 
 
-def point_row(point: Point, names: Sequence[str]) -> dict[str, Any]:
+def point_row(point: Point, names: Sequence[str], columns: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """One line of the table of all points; `columns`: (measure, title)."""
     failures = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in point.failures.items())
     return {
         "trial_id": point.trial_id,
@@ -67,11 +66,11 @@ def point_row(point: Point, names: Sequence[str]) -> dict[str, Any]:
         "reasons": "; ".join(point.validity.reasons) or _lateness(point),
         "settings": [axes.plain(point.setting.get(name)) for name in names],
         "level": axes.plain(point.level),
-        "words": f"{axes.label(point.setting, names)}, {axes.level_words(point.kind, point.level)}",
+        "words": f"{axes.label(point.setting, names)}, {at([point], point.level)}",
         "n": point.n,
         "failed": sum(point.failures.values()),
-        "failures": failures or "every request was answered",
-        "cells": [percent(point[name]) if name == "goodput_share" else cell(point[name]) for name, _ in COLUMNS],
+        "failures": failures or ("every stream ended well" if point.streams else "every request was answered"),
+        "cells": [_cell(name, point[name]) for name, _ in columns],
     }
 
 

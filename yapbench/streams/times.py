@@ -253,6 +253,20 @@ def processing_s(stream: Stream) -> Estimate:
     return taken if taken.value is None else taken.scaled(1e-3)
 
 
+def rtf(stream: Stream) -> Estimate:
+    """Time taken per time that the audio took: `stream_rtf`; unpaced, `processing_s` per second of audio sent."""
+    if stream.is_paced:
+        return stream_rtf(stream)
+    taken = processing_s(stream)
+    return taken.scaled(1 / stream.sent_s) if taken.value is not None and stream.sent_s else taken
+
+
+def xrt(stream: Stream) -> Estimate:
+    """The same the other way round: above 1 is faster than the audio."""
+    taken = rtf(stream)
+    return _value(1 / taken.value) if taken.value else taken
+
+
 def _spoken(stream: Stream, at_s: float | None) -> float | None:
     return stream.audio_ns(at_s) if stream.is_paced and at_s is not None else None
 
