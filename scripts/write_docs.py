@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- settings: begin (written by scripts/write_docs.py) -->", "<!-- settings: end -->"
 FILES, FILES_END = "<!-- files: begin (written by scripts/write_docs.py) -->", "<!-- files: end -->"
 LISTED = (
-    "yapbench", "yapbench/clients", "yapbench/verbs", "yapbench/doctor", "yapbench/plots", "yapbench/report",
-    "yapbench/corpora", "yapbench/streams", "yapbench/engines", "yapbench/benchgpu", "servers/common",
+    "yapbench", "yapbench/load", "yapbench/pacing", "yapbench/clients", "yapbench/streams", "yapbench/corpora",
+    "yapbench/monitoring", "yapbench/calibrate", "yapbench/echo", "yapbench/verbs", "yapbench/doctor", "yapbench/plots",
+    "yapbench/report", "yapbench/engines", "yapbench/benchgpu", "servers/common",
 )  # fmt: skip
 
 HEAD = """\

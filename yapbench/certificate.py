@@ -28,19 +28,14 @@ SHARE: Final = 0.6
 OLD_DAYS: Final = 30.0
 
 CODE: Final = (
-    "load.py",
-    "loops.py",
-    "pacing.py",
-    "sender.py",
-    "streaming.py",
-    "tally.py",
-    "timer.py",
-    "worker.py",
+    "load/*.py",
+    "pacing/*.py",
     "clients/call.py",
     "clients/codec.py",
     "clients/echo_stream.py",
     "clients/framing.py",
     "clients/interface.py",
+    "clients/line.py",
     "clients/websocket.py",
 )
 """The load generator's sources: a certificate made with others says nothing about these."""
@@ -61,8 +56,8 @@ def folder() -> Path:
 def code_sha256() -> str:
     """Hash of the load generator's sources as they stand, by path and content."""
     digest = hashlib.sha256()
-    for name in CODE:
-        digest.update(f"{name}\0".encode() + (_PACKAGE / name).read_bytes() + b"\0")
+    for path in (path for pattern in CODE for path in sorted(_PACKAGE.glob(pattern))):
+        digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 
 from yapbench import store
 from yapbench.markup import Markup
-from yapbench.monitor import Monitor
+from yapbench.monitoring.monitor import Monitor
 
 
 class LiveStatus:

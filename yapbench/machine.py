@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from yapbench.gpu import Gpu, Gpus
+from yapbench.monitoring.gpu import Gpu, Gpus
 
 _GIB = 1 << 30
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from yapbench import resources, stats, turns
-from yapbench.counters import Samples
+from yapbench.monitoring.counters import Samples
 from yapbench.obtained import setting_of, streamed
 from yapbench.schema import Outcome, Phase
 from yapbench.stats import Estimate, Resample

@@ -16,7 +16,7 @@ from yapbench import clients
 from yapbench.clients.framing import samples_per_frame
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile, parse_levels
-from yapbench.streaming import StreamOptions
+from yapbench.pacing.streaming import StreamOptions
 
 CLIENT: Final = "client"
 """Which of the server's wires is spoken (CatalogEntry.clients)."""

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from yapbench.counters import Samples
+from yapbench.monitoring.counters import Samples
 from yapbench.schema import Outcome
 from yapbench.stats import Estimate
 

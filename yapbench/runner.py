@@ -16,11 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from yapbench import catalog, certificate, echo_script, load, machine, process, provenance, store
+from yapbench import catalog, certificate, load, machine, process, provenance, store
+from yapbench.echo import script as echo_script
 from yapbench.errors import ServerDied, ServerError, UsageError
 from yapbench.live import LiveStatus
-from yapbench.metronome import Metronome
-from yapbench.monitor import Monitor
+from yapbench.monitoring.metronome import Metronome
+from yapbench.monitoring.monitor import Monitor
 from yapbench.obtained import compile_words
 from yapbench.schema import MACHINE, METHOD_VERSION, SCHEMA_VERSION
 from yapbench.trial import CHECKOUT, Trial

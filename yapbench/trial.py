@@ -19,7 +19,7 @@ from yapbench import catalog, clients, envs, machine, parameters
 from yapbench.corpora.opening import PARAGRAPHS, SENTENCES, open_corpus
 from yapbench.corpora.request import as_text
 from yapbench.corpus import Corpus
-from yapbench.echo_script import ScriptOptions
+from yapbench.echo.script import ScriptOptions
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile
 from yapbench.schema import METHOD_VERSION, SCHEMA_VERSION

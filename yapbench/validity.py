@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from yapbench.counters import Samples
+from yapbench.monitoring.counters import Samples
+from yapbench.monitoring.stalls import Stalls
 from yapbench.schema import PROBE_NS
-from yapbench.stalls import Stalls
 
 Floats = NDArray[np.float64]
 

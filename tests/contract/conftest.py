@@ -15,8 +15,8 @@ from tests.servers.echo.conftest import Echo, StartEcho, echoes, start_echo
 from yapbench import clients
 from yapbench.clients.interface import Exchange
 from yapbench.corpus import Utterance
-from yapbench.streaming import StreamOptions
-from yapbench.timer import Pacer
+from yapbench.pacing.streaming import StreamOptions
+from yapbench.pacing.timer import Pacer
 
 __all__ = ["Calls", "Echo", "StartEcho", "calls", "sound", "start_echo"]
 

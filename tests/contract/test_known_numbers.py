@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from yapbench.clients import CODECS
-from yapbench.echo_check import check_table, checks
-from yapbench.echo_script import Told, script_of
+from yapbench.echo.check import check_table, checks
+from yapbench.echo.script import Told, script_of
 from yapbench.runner import Run
 from yapbench.schema import Phase
 from yapbench.store import TrialData

@@ -16,9 +16,9 @@ from yapbench import load, store
 from yapbench.corpus import Corpus, Utterance, Word
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile, LoadResult, Plan
-from yapbench.pacing import poisson_offsets
+from yapbench.pacing.schedule import poisson_offsets
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.schema import UTTERANCES
-from yapbench.streaming import StreamOptions
 
 pytestmark = pytest.mark.slow  # seconds each, waiting for real time
 

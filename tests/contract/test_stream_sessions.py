@@ -20,9 +20,9 @@ from yapbench.clients.line import Sight
 from yapbench.clients.session import Session
 from yapbench.clients.websocket import StreamClient
 from yapbench.corpus import Utterance
+from yapbench.pacing.streaming import StreamOptions
+from yapbench.pacing.timer import Pacer
 from yapbench.schema import Outcome
-from yapbench.streaming import StreamOptions
-from yapbench.timer import Pacer
 
 FINAL = "the quick brown fox jumps over the lazy dog"
 KEEPING_OPEN = [name for name, codec in clients.CODECS.items() if codec.keeps_open]

@@ -12,8 +12,8 @@ from tests.contract.test_stream_load import STEP_NS, check_rows, made_corpus, ru
 from tests.yapbench.test_load_workers import load_workers
 from yapbench import load, store
 from yapbench.load import LoadProfile, Plan
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.schema import UTTERANCES
-from yapbench.streaming import StreamOptions
 
 pytestmark = pytest.mark.slow  # seconds each, waiting for real time
 

@@ -10,7 +10,7 @@ import pytest
 from yapbench import load, process, store
 from yapbench.corpus import Corpus
 from yapbench.load import LoadProfile, Plan
-from yapbench.monitor import Monitor
+from yapbench.monitoring.monitor import Monitor
 from yapbench.schema import UTTERANCES
 
 

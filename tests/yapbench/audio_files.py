@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from yapbench import tts
+from yapbench.corpora import tts
 from yapbench.errors import UsageError
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from tests.yapbench import made_up
 from tests.yapbench import made_up_streams as streams
 from yapbench import store
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.schema import MACHINE, UTTERANCES
-from yapbench.streaming import StreamOptions
 
 MS: Final = streams.MS
 SENTENCES: Final = (

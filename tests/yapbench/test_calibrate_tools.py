@@ -27,9 +27,9 @@ from yapbench.calibrate.sink import sink
 from yapbench.calibrate.watch import BUSY, Watch, busy_s
 from yapbench.corpus import Utterance
 from yapbench.errors import ExitCode, UsageError
-from yapbench.pacing import order
-from yapbench.streaming import StreamOptions
-from yapbench.timer import Pacer
+from yapbench.pacing.schedule import order
+from yapbench.pacing.streaming import StreamOptions
+from yapbench.pacing.timer import Pacer
 
 CPUS = sorted(os.sched_getaffinity(0))
 

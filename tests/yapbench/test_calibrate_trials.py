@@ -17,8 +17,8 @@ from tests.yapbench import made_up_streams
 from tests.yapbench.test_certificate import made_up
 from yapbench import certificate, sweeping, validity
 from yapbench.calibrate import command
-from yapbench.counters import Samples
 from yapbench.errors import UsageError
+from yapbench.monitoring.counters import Samples
 from yapbench.runner import Run
 from yapbench.sweep import Sweep
 from yapbench.validity import Verdict, judge, lateness_limit_ms

@@ -17,7 +17,7 @@ from tests.yapbench import made_up_streams as made_up
 from yapbench.calibrate import values
 from yapbench.calibrate.bare import Ticks
 from yapbench.calibrate.plan import StreamCase
-from yapbench.counters import Samples
+from yapbench.monitoring.counters import Samples
 
 MS = 1_000_000
 S = 1_000_000_000

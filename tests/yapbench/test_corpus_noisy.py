@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from tests.yapbench.audio_files import write
-from yapbench import noise
+from yapbench.corpora import noise
 from yapbench.corpora.cache import SpeechCache
 from yapbench.corpora.noisy import with_noise
 from yapbench.corpora.opening import open_corpus

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from tests.yapbench.audio_files import needs
-from yapbench import tts
-from yapbench.corpora import spoken
+from yapbench.corpora import spoken, tts
 from yapbench.corpora.cache import SpeechCache
 from yapbench.corpora.opening import open_corpus
+from yapbench.corpora.tts import Spoken
 from yapbench.corpus import Corpus
 from yapbench.errors import UsageError
-from yapbench.tts import Spoken
 
 
 class Beeper:

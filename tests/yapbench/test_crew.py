@@ -8,8 +8,8 @@ from typing import Any
 import psutil
 import pytest
 
-from yapbench import crew
-from yapbench.crew import End
+from yapbench.load import crew
+from yapbench.load.crew import End
 
 FOREVER = "print('{}', flush=True); import time; time.sleep(600)"
 BREAKS = "import sys; print('{}', flush=True); sys.exit('no such file')"

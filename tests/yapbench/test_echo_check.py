@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from yapbench.corpus import Utterance, Word
-from yapbench.echo_known import Known
-from yapbench.echo_script import Told
-from yapbench.streaming import StreamOptions
+from yapbench.echo.known import Known
+from yapbench.echo.script import Told
+from yapbench.pacing.streaming import StreamOptions
 
 WORDS = (Word("hello", 0.2, 0.45), Word("brave", 0.45, 0.65), Word("world", 0.65, 0.85))
 ONE = Utterance(id="a", duration_s=1.0, text="Hello, brave world!", words=WORDS, speech_end_s=0.85)

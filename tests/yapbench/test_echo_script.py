@@ -17,7 +17,7 @@ from yapbench import wer
 from yapbench.clients.codec import pcm16
 from yapbench.corpora.opening import SENTENCES, open_corpus
 from yapbench.corpus import Corpus, Utterance
-from yapbench.echo_script import ScriptOptions, script_of, word_ends_s, write
+from yapbench.echo.script import ScriptOptions, script_of, word_ends_s, write
 from yapbench.errors import UsageError
 from yapbench.streams.flicker import flicker
 

@@ -20,7 +20,7 @@ from yapbench import load, store
 from yapbench.corpus import Corpus, Utterance, Word
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile, LoadResult, Plan, Point, parse_levels
-from yapbench.pacing import poisson_offsets
+from yapbench.pacing.schedule import poisson_offsets
 from yapbench.schema import MACHINE, SCHEMA_VERSION, UTTERANCES
 
 

@@ -23,7 +23,7 @@ from yapbench import load, store
 from yapbench.corpus import Corpus
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile, LoadResult, Plan, Point
-from yapbench.pacing import poisson_offsets
+from yapbench.pacing.schedule import poisson_offsets
 from yapbench.schema import UTTERANCES
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -48,7 +48,7 @@ def load_workers() -> list[psutil.Process]:
     found = []
     for one in psutil.Process().children():
         with contextlib.suppress(psutil.Error):  # it may just be going
-            found += [one] if "yapbench.worker" in one.cmdline() else []
+            found += [one] if "yapbench.load.worker" in one.cmdline() else []
     return found
 
 

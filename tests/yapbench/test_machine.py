@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yapbench import machine
-from yapbench.gpu import Gpu
 from yapbench.machine import Machine
+from yapbench.monitoring.gpu import Gpu
 
 BASE = Machine("CPU 9", 8, 32 << 30, "Debian", "6.1", "kvm", (Gpu("H1", 80 << 30, "555"),))
 

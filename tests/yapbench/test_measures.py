@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from tests.yapbench import made_up
-from yapbench import axes, counters, measures, store, turns, validity
+from yapbench import axes, measures, store, turns, validity
 from yapbench.measures import Point
+from yapbench.monitoring import counters
 from yapbench.schema import PROBE_NS
 from yapbench.validity import Verdict
 

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from tests.yapbench.processes import command, new_mark, wait_for
-from yapbench import monitor as module
 from yapbench import process, store
-from yapbench.gpu import Gpu, Gpus
-from yapbench.monitor import Monitor
+from yapbench.monitoring import monitor as module
+from yapbench.monitoring.gpu import Gpu, Gpus
+from yapbench.monitoring.monitor import Monitor
 from yapbench.schema import MACHINE
 
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"

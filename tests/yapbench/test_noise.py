@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from yapbench import noise
+from yapbench.corpora import noise
 
 RATE_HZ = 16_000
 

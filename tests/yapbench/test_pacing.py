@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yapbench.pacing import Phases, Ticket, burst_offsets, order, phase_ns, poisson_offsets
+from yapbench.pacing.schedule import Phases, Ticket, burst_offsets, order, phase_ns, poisson_offsets
+from yapbench.pacing.timer import SECOND_NS
 from yapbench.schema import Phase
-from yapbench.timer import SECOND_NS
 
 seeds = st.integers(0, 2**31)
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from yapbench import parts, store
+from yapbench import store
+from yapbench.load import parts
 from yapbench.schema import MACHINE
 
 

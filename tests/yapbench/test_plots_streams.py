@@ -14,9 +14,9 @@ from tests.yapbench.test_plots import check
 from yapbench import plots, store
 from yapbench.figure import WIDTHS, Figure
 from yapbench.measures import Point
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.plots import legend, outcomes
 from yapbench.schema import Outcome
-from yapbench.streaming import StreamOptions
 from yapbench.streams import measures
 from yapbench.validity import Verdict
 

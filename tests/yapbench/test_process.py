@@ -207,7 +207,8 @@ for name in "SIGKILL SIGHUP SIGQUIT SIGCHLD pthread_sigmask".split():
 sys.modules["fcntl"] = None
 sys.platform = "darwin"
 from pathlib import Path
-from yapbench import doctor, envs, errors, machine, monitor, process, service
+from yapbench import doctor, envs, errors, machine, process, service
+from yapbench.monitoring import monitor
 assert machine.pinning().server_cpus is None
 try:
     process.launch("echo", settings={}, log_path=Path(sys.argv[1]) / "log")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from yapbench.progress import Progress, together
+from yapbench.load.progress import Progress, together
 
 POINTS = [(1.0, 0), (4.0, 0)]
 

@@ -13,9 +13,9 @@ import pytest
 from tests.yapbench import made_up, made_up_sessions
 from tests.yapbench.test_report import Page, assert_offline
 from yapbench import report, store
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.report import certificate
 from yapbench.report.gather import gather
-from yapbench.streaming import StreamOptions
 
 
 @pytest.fixture(scope="module")

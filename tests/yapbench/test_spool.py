@@ -9,10 +9,10 @@ from pathlib import Path
 from yapbench.clients.interface import Event, Exchange
 from yapbench.corpus import Utterance, Word
 from yapbench.load import Point
-from yapbench.pacing import Ticket
+from yapbench.load.sender import Record
+from yapbench.load.spool import Spool
+from yapbench.pacing.schedule import Ticket
 from yapbench.schema import Outcome, Phase
-from yapbench.sender import Record
-from yapbench.spool import Spool
 
 UTTERANCES = [
     Utterance(id=name, duration_s=1.0, path=Path(f"/{name}.wav"), words=(Word("hello", 0.1, 0.4),)) for name in "ab"

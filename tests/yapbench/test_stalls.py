@@ -13,10 +13,10 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yapbench import metronome
-from yapbench.counters import Samples
-from yapbench.metronome import PERIOD_NS, Metronome
-from yapbench.stalls import Stalls
+from yapbench.monitoring import metronome
+from yapbench.monitoring.counters import Samples
+from yapbench.monitoring.metronome import PERIOD_NS, Metronome
+from yapbench.monitoring.stalls import Stalls
 
 MS = 1_000_000
 

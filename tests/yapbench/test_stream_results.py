@@ -7,9 +7,9 @@ from pathlib import Path
 from tests.yapbench import made_up, made_up_sessions
 from tests.yapbench import made_up_streams as streams
 from yapbench import store
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.schema import UTTERANCES
 from yapbench.store import TrialData
-from yapbench.streaming import StreamOptions
 from yapbench.streams.results import StreamResults
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from yapbench.clients import CODECS
 from yapbench.clients.framing import encode
 from yapbench.errors import UsageError
-from yapbench.streaming import Delivery, Speech, StreamOptions
-from yapbench.timer import Pacer
+from yapbench.pacing.streaming import Delivery, Speech, StreamOptions
+from yapbench.pacing.timer import Pacer
 
 MS = 1_000_000
 PCM = CODECS["echo_pcm"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from yapbench.errors import UsageError
-from yapbench.streaming import StreamOptions
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.sweep import Sweep, estimate_s, locked, planned_requests
 
 ROOT = Path(__file__).resolve().parents[2]

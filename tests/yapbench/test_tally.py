@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yapbench.pacing import Arrivals, Phases, Ticket, burst_offsets, poisson_offsets
+from yapbench.load.tally import Slot, Tally
+from yapbench.pacing.schedule import Arrivals, Phases, Ticket, burst_offsets, poisson_offsets
+from yapbench.pacing.timer import Pacer
 from yapbench.schema import Phase
-from yapbench.tally import Slot, Tally
-from yapbench.timer import Pacer
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 workers_from_1_to_4 = st.integers(1, 4)
@@ -185,7 +185,8 @@ def test_processes_that_count_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "tally"
     Tally.prepare(path, points=1)
     script = (
-        "import sys; from pathlib import Path; from yapbench.pacing import Phases; from yapbench.tally import Tally\n"
+        "import sys; from pathlib import Path; from yapbench.pacing.schedule import Phases\n"
+        "from yapbench.load.tally import Tally\n"
         "phases = Phases(warmup=0, requests=10**9, duration_s=None, tally=Tally(points=1, path=Path(sys.argv[1])))\n"
         "print(*[phases.take(0).index for _ in range(20_000)])\n"
     )

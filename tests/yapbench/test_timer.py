@@ -9,7 +9,7 @@ import time
 import pytest
 
 from yapbench.errors import UsageError
-from yapbench.timer import Pacer
+from yapbench.pacing.timer import Pacer
 
 MS = 1_000_000
 

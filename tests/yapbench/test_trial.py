@@ -13,8 +13,8 @@ from tests.yapbench.audio_files import write
 from yapbench import single, sweeping
 from yapbench import trial as module
 from yapbench.errors import ExitCode, UsageError
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.parameters import DEFAULT_STREAM_S
-from yapbench.streaming import StreamOptions
 from yapbench.sweep import Sweep
 from yapbench.trial import Trial, code_sha256, notebook_sha256
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.yapbench.audio_files import needs
-from yapbench import espeak, tts
+from yapbench.corpora import espeak, tts
 from yapbench.errors import UsageError
 
 TEXT = "Good morning. Can you hear me, please?"

@@ -20,7 +20,7 @@ from yapbench.clients.smart_turn import BEARER, SmartTurnClient
 from yapbench.corpus import Utterance, Word
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile
-from yapbench.streaming import StreamOptions
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.verbs import options as module
 from yapbench.verbs import target
 from yapbench.verbs.options import Options

@@ -25,9 +25,9 @@ from tests.yapbench.test_load import corpus_in_files, made_corpus
 from tests.yapbench.turn_server import TurnServer, turn_server
 from yapbench import load, store
 from yapbench.load import LoadFailure, LoadProfile, LoadResult, Plan, Point
+from yapbench.load.worker import LoopProbe
+from yapbench.pacing.timer import Pacer
 from yapbench.schema import UTTERANCES
-from yapbench.timer import Pacer
-from yapbench.worker import LoopProbe
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 Callback = Callable[[dict[str, Any]], None]
@@ -148,7 +148,7 @@ def test_an_owner_that_does_not_listen_does_not_stop_the_clock(tmp_path: Path) -
                 os.write(write, bytes(4096))
             except BlockingIOError:
                 break
-        command = [sys.executable, "-m", "yapbench.worker", str(tmp_path / "plan.json")]
+        command = [sys.executable, "-m", "yapbench.load.worker", str(tmp_path / "plan.json")]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=write, cwd=CHECKOUT) as process:
             assert process.wait(timeout=60) == 0
     os.close(read)
@@ -162,7 +162,7 @@ def test_a_plan_can_be_run_by_hand(tmp_path: Path) -> None:
             client="smart_turn", url=server.url, corpus=corpus_in_files(tmp_path), profile=LoadProfile(requests=5)
         )
         store.write_json(tmp_path / "plan.json", plan.as_json())
-        command = [sys.executable, "-m", "yapbench.worker", str(tmp_path / "plan.json")]
+        command = [sys.executable, "-m", "yapbench.load.worker", str(tmp_path / "plan.json")]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, cwd=CHECKOUT, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout.splitlines()[-1])["ok"] == 5

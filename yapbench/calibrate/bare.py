@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-from yapbench.timer import new_timer, set_timer
+from yapbench.pacing.timer import new_timer, set_timer
 
 TICK_NS: Final = 5_000_000
 

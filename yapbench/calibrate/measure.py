@@ -28,12 +28,12 @@ from yapbench.calibrate.speech import lengths, once
 from yapbench.calibrate.values import Delays, Freeze, Health, Paced
 from yapbench.calibrate.watch import Watch
 from yapbench.corpus import Corpus
-from yapbench.counters import Samples
 from yapbench.errors import ServerDied
 from yapbench.load import LoadProfile
-from yapbench.metronome import Metronome
+from yapbench.monitoring.counters import Samples
+from yapbench.monitoring.metronome import Metronome
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.schema import UTTERANCES, Phase
-from yapbench.streaming import StreamOptions
 
 CLIENT: Final = "echo_pcm"
 _FRAME_S: Final = 0.08

@@ -10,7 +10,7 @@ import soundfile
 
 from yapbench.clients.interface import Audio
 from yapbench.corpus import Corpus, Utterance
-from yapbench.pacing import order
+from yapbench.pacing.schedule import order
 
 RATE_HZ = 16_000
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from yapbench.calibrate.bare import Ticks
 from yapbench.calibrate.plan import StreamCase
 from yapbench.calibrate.watch import BUSY, SOURCE
-from yapbench.counters import Samples
+from yapbench.monitoring.counters import Samples
 from yapbench.schema import Outcome, Phase
 from yapbench.streams.times import Stream, times_ms
 from yapbench.validity import DISTURBANCE_LIMIT_PERCENT, Verdict, judge

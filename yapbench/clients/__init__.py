@@ -14,8 +14,8 @@ from yapbench.clients.interface import Client, Event, Exchange
 from yapbench.clients.smart_turn import SmartTurnClient
 from yapbench.clients.websocket import StreamClient
 from yapbench.errors import UsageError
-from yapbench.streaming import StreamOptions
-from yapbench.timer import Pacer
+from yapbench.pacing.streaming import StreamOptions
+from yapbench.pacing.timer import Pacer
 
 __all__ = ["CLIENTS", "CODECS", "Client", "Event", "Exchange", "build", "streams"]
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 from yapbench.clients.codec import Codec, Heard, Message
 from yapbench.clients.interface import Event, Exchange, storable
 from yapbench.clients.line import Line, Observer, Sight, Verdict
+from yapbench.pacing.streaming import Delivery, Speech, StreamOptions
+from yapbench.pacing.timer import SECOND_NS, Pacer
 from yapbench.schema import Outcome
-from yapbench.streaming import Delivery, Speech, StreamOptions
-from yapbench.timer import SECOND_NS, Pacer
 
 MOST_EVENTS: Final = 20_000
 MOST_BYTES: Final = 64 << 20

@@ -9,7 +9,7 @@ import numpy as np
 from yapbench.clients.codec import Codec
 from yapbench.clients.interface import Audio
 from yapbench.errors import UsageError
-from yapbench.streaming import Speech, StreamOptions
+from yapbench.pacing.streaming import Speech, StreamOptions
 
 
 def encode(codec: Codec, options: StreamOptions, audio: Audio, *, speech_end_s: float | None) -> Speech:

@@ -20,9 +20,9 @@ from yapbench.clients.interface import Audio, Event, Exchange, storable
 from yapbench.clients.line import Line, Observer, Sight, Verdict
 from yapbench.clients.websocket import headers_of, url_of
 from yapbench.corpus import Utterance
+from yapbench.pacing.streaming import Speech, StreamOptions
+from yapbench.pacing.timer import Pacer
 from yapbench.schema import Outcome
-from yapbench.streaming import Speech, StreamOptions
-from yapbench.timer import Pacer
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from yapbench.clients.interface import Audio, Event, Exchange
 from yapbench.clients.line import Observer
 from yapbench.clients.smart_turn import BEARER, REQUEST_ID
 from yapbench.corpus import Utterance
+from yapbench.pacing.streaming import Speech, StreamOptions
+from yapbench.pacing.timer import SECOND_NS, Pacer
 from yapbench.schema import Outcome
-from yapbench.streaming import Speech, StreamOptions
-from yapbench.timer import SECOND_NS, Pacer
 
 
 class StreamClient:

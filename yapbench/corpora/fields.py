@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from samples.pool import Length
-from yapbench import noise as noises
-from yapbench import tts
+from yapbench.corpora import noise as noises
+from yapbench.corpora import tts
 from yapbench.corpus import DEFAULT
 from yapbench.errors import UsageError
 

@@ -14,11 +14,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from yapbench import noise
+from yapbench.corpora import noise
 from yapbench.corpora.cache import Made, SpeechCache
+from yapbench.corpora.noise import Noise
 from yapbench.corpus import Corpus, Utterance
 from yapbench.errors import UsageError
-from yapbench.noise import Noise
 
 VERSION: Final = 1
 """Rises when the same recipe gives other samples."""

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from yapbench import tts
-from yapbench.corpora import librispeech, loose, request, spoken
+from yapbench.corpora import librispeech, loose, request, spoken, tts
 from yapbench.corpora.cache import SpeechCache
 from yapbench.corpora.noisy import with_noise
 from yapbench.corpora.request import Request

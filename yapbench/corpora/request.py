@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
-from yapbench import noise as noises
-from yapbench import tts
+from yapbench.corpora import noise as noises
+from yapbench.corpora import tts
 from yapbench.corpora.fields import CLEAN, READERS, SAMPLES
+from yapbench.corpora.noise import Noise
 from yapbench.corpus import Label
 from yapbench.errors import UsageError
-from yapbench.noise import Noise
 
 OF_PATH: Final = ("kind", "split", "language", "label", "limit", "text")
 OF_TTS: Final = ("voice", "rate", "pitch", "text", "texts", "length", "limit")

@@ -13,9 +13,9 @@ from typing import Final
 from samples.pool import Length, paragraphs
 from samples.sound import speech_end_s
 from yapbench.corpora.cache import Made, SpeechCache
+from yapbench.corpora.tts import Engine, speakable
 from yapbench.corpus import Corpus, Utterance
 from yapbench.errors import UsageError
-from yapbench.tts import Engine, speakable
 
 VERSION: Final = 1
 """Rises when the same engine, voice and text are turned into another clip."""

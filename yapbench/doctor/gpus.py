@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 
 from servers.common.devices import HIDING
-from yapbench import gpu
 from yapbench.doctor.finding import Finding
+from yapbench.monitoring import gpu
 
 HEADING = "GPU"
 OLDEST_DRIVERS = {11: 450, 12: 525, 13: 580}

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yapbench import axes as names_of
-from yapbench.counters import Samples
 from yapbench.figure import MUTED, SERIES, Figure, Sheet, draw, nothing, write
+from yapbench.monitoring.counters import Samples
 from yapbench.obtained import setting_of
 from yapbench.plots.legend import height, write_legend
 from yapbench.plots.lines import Line

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from yapbench import axes as names_of
-from yapbench.counters import Samples
 from yapbench.figure import GRID, INK, MUTED, SERIES, Figure, Sheet, draw, nothing, write
+from yapbench.monitoring.counters import Samples
 from yapbench.obtained import streamed
 from yapbench.resources import MIB
 from yapbench.store import TrialData

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from yapbench.counters import Samples
 from yapbench.measures import MIB
+from yapbench.monitoring.counters import Samples
 from yapbench.stats import Estimate
 from yapbench.store import TrialData
 from yapbench.validity import spans_of

@@ -13,7 +13,7 @@ from yapbench.corpora.opening import PARAGRAPHS, open_corpus
 from yapbench.corpus import DEFAULT, Corpus, Utterance, Word
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile, parse_levels
-from yapbench.streaming import Eos, StreamOptions
+from yapbench.pacing.streaming import Eos, StreamOptions
 
 SAMPLE_RATE_HZ: Final = 16_000
 """Of clips that are padded or cut; a client resamples to what its wire carries."""

@@ -17,7 +17,7 @@ from rich.console import Console
 from yapbench import live, load, machine, measures, store
 from yapbench.errors import ExitCode, ServerDied
 from yapbench.measures import Point
-from yapbench.monitor import Monitor
+from yapbench.monitoring.monitor import Monitor
 from yapbench.schema import MACHINE, UTTERANCES
 from yapbench.store import TrialData
 from yapbench.streams import measures as stream_measures

@@ -18,9 +18,9 @@ from yapbench.clients.line import Observer
 from yapbench.clients.session import Session
 from yapbench.clients.websocket import StreamClient
 from yapbench.corpus import Utterance
-from yapbench.streaming import StreamOptions
+from yapbench.pacing.streaming import StreamOptions
+from yapbench.pacing.timer import Pacer
 from yapbench.streams.times import Stream
-from yapbench.timer import Pacer
 from yapbench.verbs import spoken
 from yapbench.verbs.options import Options
 from yapbench.verbs.target import Target

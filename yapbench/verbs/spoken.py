@@ -15,10 +15,10 @@ from rich.table import Table
 from yapbench.clients.interface import Exchange
 from yapbench.corpus import Utterance
 from yapbench.measures import Point
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.schema import Outcome
 from yapbench.stats import Estimate
 from yapbench.store import TrialData
-from yapbench.streaming import StreamOptions
 from yapbench.streams import measures, times
 from yapbench.streams.measures import Measured
 from yapbench.streams.times import TIMES, Message, Stream

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from yapbench.clients.line import Sight
-from yapbench.timer import SECOND_NS
+from yapbench.pacing.timer import SECOND_NS
 
 LONGEST: Final = 300
 """Characters of a message that are shown unless everything is wanted."""

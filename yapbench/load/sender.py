@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from yapbench.clients.interface import Client, Exchange
 from yapbench.corpus import Utterance
-from yapbench.load import LoadProfile, Point
-from yapbench.pacing import Ticket, order, phase_ns
+from yapbench.load.profile import LoadProfile, Point
+from yapbench.load.tally import Tally
+from yapbench.pacing.schedule import Ticket, order, phase_ns
+from yapbench.pacing.timer import SECOND_NS
 from yapbench.schema import Outcome, Phase
-from yapbench.tally import Tally
-from yapbench.timer import SECOND_NS
 
 REFUSED_IN_A_ROW: Final = 20
 """After so many refused connections the server counts as gone, and the load is given up."""

@@ -12,9 +12,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from yapbench.load.tally import Slot, Tally
+from yapbench.pacing.timer import SECOND_NS
 from yapbench.schema import Phase
-from yapbench.tally import Slot, Tally
-from yapbench.timer import SECOND_NS
 
 
 @functools.lru_cache(maxsize=16)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from yapbench.corpus import Utterance
-from yapbench.sender import Record
+from yapbench.load.sender import Record
 
 _BUFFER_BYTES: Final = 1 << 18
 

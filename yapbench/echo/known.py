@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 from yapbench.corpus import Utterance
-from yapbench.echo_script import Told
-from yapbench.streaming import StreamOptions
+from yapbench.echo.script import Told
+from yapbench.pacing.streaming import StreamOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`python -m yapbench.worker PLAN.json`: the load generator's own process, so that nothing else shares its
+"""`python -m yapbench.load.worker PLAN.json`: the load generator's own process, so that nothing else shares its
 loop. One of several where the plan says so.
 
 Says how far it is as JSON lines on stdout, writes utterances.parquet, worker.parquet and load.json beside
@@ -32,17 +32,19 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from yapbench import clients, parts
+from yapbench import clients
 from yapbench.errors import ExitCode, YapbenchError
-from yapbench.load import RESULT_FILE, WORKER_FILE, LoadProfile, Plan, Point
-from yapbench.loops import measure
+from yapbench.load import parts
+from yapbench.load.loops import measure
+from yapbench.load.plan import RESULT_FILE, WORKER_FILE, Plan
+from yapbench.load.profile import LoadProfile, Point
+from yapbench.load.sender import Record, Sender
+from yapbench.load.spool import Spool
+from yapbench.load.tally import Tally
+from yapbench.pacing.streaming import StreamOptions
+from yapbench.pacing.timer import SECOND_NS, Pacer
 from yapbench.schema import MACHINE, PROBE_NS, SCHEMA_VERSION, UTTERANCES
-from yapbench.sender import Record, Sender
-from yapbench.spool import Spool
 from yapbench.store import UTTERANCES_FILE, read_json, write_json, write_table
-from yapbench.streaming import StreamOptions
-from yapbench.tally import Tally
-from yapbench.timer import SECOND_NS, Pacer
 
 _LATE_NS: Final = 1_000_000
 """A tick later than this is stored by itself, so that a stall of the whole machine can be told from ours."""
@@ -101,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one plan. 0: done. 2: it cannot be run. 6: the server went away; what was intended is recorded."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     if len(arguments) != 1:
-        print("usage: python -m yapbench.worker PLAN.json", file=sys.stderr)
+        print("usage: python -m yapbench.load.worker PLAN.json", file=sys.stderr)
         return ExitCode.USAGE
     _end_with_owner()
     try:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from yapbench.counters import Samples
-from yapbench.metronome import PERIOD_NS
+from yapbench.monitoring.counters import Samples
+from yapbench.monitoring.metronome import PERIOD_NS
 
 
 @dataclass(frozen=True)

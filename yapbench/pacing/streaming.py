@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from yapbench.errors import UsageError
-from yapbench.timer import Pacer
+from yapbench.pacing.timer import Pacer
 
 Eos = Literal["commit", "silence"]
 Phasing = Literal["random", "aligned", "ends"]

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from yapbench import echo_script
-from yapbench.echo_known import Known
-from yapbench.echo_script import Told
+from yapbench.echo import script as echo_script
+from yapbench.echo.known import Known
+from yapbench.echo.script import Told
 from yapbench.markup import Markup
+from yapbench.pacing.streaming import StreamOptions
 from yapbench.results import table
 from yapbench.schema import Phase
 from yapbench.store import TrialData
-from yapbench.streaming import StreamOptions
 from yapbench.streams.measures import Measured, measure
 from yapbench.streams.times import Stream
 from yapbench.trial import Trial

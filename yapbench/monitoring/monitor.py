@@ -17,7 +17,7 @@ from typing import Any, Self
 import psutil
 
 from yapbench.errors import ServerError
-from yapbench.gpu import Gpus
+from yapbench.monitoring.gpu import Gpus
 from yapbench.process import Server
 from yapbench.schema import SCHEMA_VERSION
 

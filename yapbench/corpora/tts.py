@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from samples import flite
 from samples.errors import EngineMissing, SamplesError
 from samples.speech import WORD_ERROR_S
-from yapbench import espeak
+from yapbench.corpora import espeak
 from yapbench.corpus import Word
 from yapbench.errors import UsageError
 

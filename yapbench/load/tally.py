@@ -13,7 +13,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-from yapbench.timer import Pacer
+from yapbench.pacing.timer import Pacer
 
 LOOK_NS: Final = 5_000_000
 """How often a process looks at what the others have done."""

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from yapbench.clients.interface import Client
-from yapbench.load import Point
-from yapbench.pacing import Arrivals, Phases, Ticket, burst_offsets, poisson_offsets
-from yapbench.sender import Sender
-from yapbench.tally import LOOK_NS
-from yapbench.timer import SECOND_NS, Pacer
+from yapbench.load.profile import Point
+from yapbench.load.sender import Sender
+from yapbench.load.tally import LOOK_NS
+from yapbench.pacing.schedule import Arrivals, Phases, Ticket, burst_offsets, poisson_offsets
+from yapbench.pacing.timer import SECOND_NS, Pacer
 
 _BLOCK: Final = 5  # neighbouring arrivals meet the same queue: the bootstrap draws them together
 _LEAD_NS: Final = 10_000_000  # between the order to start and the first arrival, so that this one is not late
