@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yapbench.calibrate import bars, plan
+from yapbench.calibrate import bars, plan, session
 from yapbench.calibrate.bars import Bar, reached
 from yapbench.calibrate.plan import DelayCase, SearchCase, StreamCase
 from yapbench.calibrate.search import largest
@@ -205,3 +205,19 @@ def test_bars_of_other_numbers_keep_their_place() -> None:
 
     made = [Bar(name, "", "", None, 0, None, "not measured") for name in ("H4", "H1", "H9", "H4", "H2")]
     assert [bar.bar for bar in in_order(made)] == ["H1", "H2", "H4", "H4", "H9"]
+
+
+def test_a_run_in_which_the_machine_stood_still_is_made_again_and_said() -> None:
+    late, again = replace(IDLE, bare_p99_ms=9.0), list[str]()
+    runs = [late, late, IDLE]
+    found = session.undisturbed(lambda: Ran(runs.pop(0)), lambda words: None, again, tries=3)
+    assert (found.health, again, runs) == (IDLE, ["a run", "a run"], [])
+    last = session.undisturbed(lambda: Ran(late), lambda words: None, again, tries=1)
+    assert (last.health, len(again)) == (late, 2)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that measured nothing."""
+
+    health: Health

@@ -205,6 +205,13 @@ def test_lateness_is_held_against_a_quarter_of_a_frame() -> None:
     assert fast.endswith("NOT within the limit of 0.25 ms")
 
 
+def test_frames_that_were_late_while_the_machine_stood_still_are_said_apart() -> None:
+    still = dataclasses.replace(VALID, verdict=Verdict.DISTURBED, lateness_p99_ms=45.6)
+    said = captions.lateness([point(1, 100), point(8, 100, validity=still)])
+    assert "at most 0.5 ms late, within the limit of 10 ms" in said
+    assert said.endswith("with the machine standing still in 1 of 2 points, 45.6 ms")
+
+
 def test_four_numbers() -> None:
     most, end, first, wrong = key_numbers.numbers([point(1, 100), point(8, 150), point(32, 250)], 300, server="echo")
     assert (most.value, most.unit, most.label) == ("8", "streams", "within 300 ms at p95")

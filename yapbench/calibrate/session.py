@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol, TypeVar
 
 from yapbench import certificate, machine, provenance
 from yapbench.calibrate import bars, plan
@@ -21,6 +23,22 @@ from yapbench.calibrate.values import Health, Paced, on_time
 from yapbench.calibrate.verdict import verdict
 from yapbench.supervise import require_linux
 
+TRIES: Final = 3
+TRIED_AGAIN_S: Final = 20.0
+"""Longer runs are taken as they come: on a shared machine hardly a minute passes without a standstill."""
+
+
+class Measured(Protocol):
+    """What came of a run."""
+
+    @property
+    def health(self) -> Health:
+        """Whether it may be believed."""
+        ...
+
+
+Run = TypeVar("Run", bound=Measured)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -29,32 +47,51 @@ class Found:
     bars: list[Bar]
     runs: list[Health]
     most_streams: dict[str, int]
+    repeated: list[str]
+    """Names of the runs that were thrown away because the machine stood still in them."""
 
 
 def measure(asked: CalibrationPlan, at: Places, say: Callable[[str], None]) -> Found:
     """Run every case in turn; `say` is told which before each. Raises ServerError, LoadFailed."""
-    found, paced, runs = list[Bar](), list[Paced](), list[Health]()
+    found, paced, runs, repeated = list[Bar](), list[Paced](), list[Health](), list[str]()
+    tries = TRIES if asked.seconds <= TRIED_AGAIN_S else 1
     with tempfile.TemporaryDirectory(prefix="yapbench-calibrate-") as name, kept_to(at.target):
         bench = Bench(at, Path(name))
         for stream_case in asked.streams:
             say(f"H1-H3: {stream_case.words}")
-            paced.append(bench.streams(stream_case, seconds=asked.seconds))
+            paced.append(undisturbed(partial(bench.streams, stream_case, seconds=asked.seconds), say, repeated, tries))
             runs.append(paced[-1].health)
             found += bars.of_streams(paced[-1])
         found += bars.of_all_streams(paced)
         for delay_case in asked.delays:
             say(f"H4: injected {delay_case.words}")
-            pairs = bench.delays(delay_case, seconds=asked.seconds)
+            pairs = undisturbed(partial(bench.delays, delay_case, seconds=asked.seconds), say, repeated, tries)
             runs.append(pairs.health)
             found += bars.of_delays(delay_case, pairs)
         if asked.freeze_s is not None:
             say(f"H5: server frozen {asked.freeze_s:g} s")
-            frozen = bench.freeze(asked.freeze_s, seconds=max(10.0, asked.seconds))
+            frozen = undisturbed(
+                partial(bench.freeze, asked.freeze_s, seconds=max(10.0, asked.seconds)), say, repeated, tries
+            )
             runs.append(frozen.health)
             found.append(bars.of_freeze(asked.freeze_s, frozen))
         most = {case: _search(bench, case, say, runs) for case in asked.searches}
         found += [bars.of_search(case, streams) for case, streams in most.items()]
-    return Found(found, runs, bars.most_streams(most))
+    return Found(found, runs, bars.most_streams(most), repeated)
+
+
+def undisturbed(once: Callable[[], Run], say: Callable[[str], None], repeated: list[str], tries: int) -> Run:
+    """A run during which the machine did not stand still, or the last of `tries`. What it found plays no part in that.
+
+    `repeated` gets the name of each run that was thrown away.
+    """
+    for left in reversed(range(tries)):
+        found = once()
+        if not found.health.stood_still or not left:
+            break
+        say("again: the machine stood still")
+        repeated.append(found.health.name)
+    return found
 
 
 def run(asked: CalibrationPlan, say: Callable[[str], None]) -> dict[str, Any]:
@@ -62,7 +99,7 @@ def run(asked: CalibrationPlan, say: Callable[[str], None]) -> dict[str, Any]:
     require_linux()
     at = places()
     found = measure(asked, at, say)
-    word, reasons = verdict(found.runs, note=at.note)
+    word, reasons = verdict(found.runs, note="; ".join(filter(None, [at.note, _again(found.repeated)])))
     return {
         "certificate_version": certificate.VERSION,
         "verdict": str(word),
@@ -81,6 +118,12 @@ def run(asked: CalibrationPlan, say: Callable[[str], None]) -> dict[str, Any]:
         "bars": [asdict(bar) for bar in in_order([*found.bars, *_missing(asked)])],
         "most_streams": found.most_streams,
     }
+
+
+def _again(names: list[str]) -> str:
+    """How often which run was thrown away, in words."""
+    counts = Counter(names).items()
+    return "; ".join(f"{name}: repeated {count} x, the machine had stood still" for name, count in counts)
 
 
 def in_order(found: list[Bar]) -> list[Bar]:
