@@ -163,10 +163,9 @@ def _answered(counted: pd.DataFrame, slo_ms: float, replicates: int) -> tuple[di
     server = _server_times(ok)
     drawn = Resample.draw(ok["repeat"], ok["stream"], replicates=replicates)
     whole = [f"latency_p{round(q * 100)}_ms" for q in (0.5, 0.95, 0.99)]
-    values = {name: stats.percentile(drawn, latency_ms, q) for name, q in zip(whole, (0.5, 0.95, 0.99), strict=True)}
+    values = dict(zip(whole, stats.percentiles(drawn, latency_ms, (0.5, 0.95, 0.99)), strict=True))
     values["latency_mean_ms"] = drawn.estimate(latency_ms, stats.mean)
-    values["sent_p50_ms"] = stats.percentile(drawn, sent_ms, 0.5)
-    values["sent_p95_ms"] = stats.percentile(drawn, sent_ms, 0.95)
+    values["sent_p50_ms"], values["sent_p95_ms"] = stats.percentiles(drawn, sent_ms, (0.5, 0.95))
     values["ok_share"] = stats.fraction(len(ok), len(counted))
     values["goodput_share"] = stats.fraction(int((latency_ms <= slo_ms).sum()), len(counted))
     for name in ("queue_ms", "inference_ms", "batch_size"):

@@ -19,6 +19,8 @@ from samples.speech import speak
 from samples.synthesize import make
 from samples.voices import Voice, variants
 
+pytestmark = pytest.mark.slow  # real processes
+
 TEXT = "Well, I'd like to book a table for two, please. Can you hear me?"
 
 

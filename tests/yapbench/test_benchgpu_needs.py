@@ -53,6 +53,7 @@ def test_without_any_package_there_is_one_line_with_all_of_them() -> None:
     assert done.stderr.startswith("missing: aiohttp ") and "torch>=2.11" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -11,6 +11,8 @@ import pytest
 from yapbench.errors import UsageError
 from yapbench.single import read_flags
 
+pytestmark = pytest.mark.slow  # real processes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -23,6 +23,8 @@ from yapbench.load import LoadProfile, LoadResult, Plan, Point, parse_levels
 from yapbench.pacing.schedule import poisson_offsets
 from yapbench.schema import MACHINE, SCHEMA_VERSION, UTTERANCES
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 def made_corpus(count: int = 7) -> Corpus:
     silence = np.zeros(800, dtype=np.float32)

@@ -55,24 +55,24 @@ def test_words_wrong_together_widen_the_interval() -> None:
 @settings(max_examples=60, deadline=None)
 def test_a_quantile_of_words_is_that_of_all_of_them(words: list[list[float]], q: float) -> None:
     flat = sorted(value for each in words for value in each)
-    found = pooling.quantile_of_words(drawn(len(words)), words, q, "no word")
+    found = pooling.quantiles_of_words(drawn(len(words)), words, [q], "no word")[0]
     if not flat:
         assert found == Estimate.missing("no word")
         return
-    assert found.value == stats.quantile(q)(np.array(flat), np.ones((1, len(flat)), dtype=np.float32))[0]
+    assert found.value == stats.quantiles([q])(np.array(flat), np.ones((1, len(flat)), dtype=np.float32))[0, 0]
     assert (found.n, found.indicative) == (len(flat), q == 0.99)
 
 
 def test_many_words_are_drawn_in_parts_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     words = [list(np.random.default_rng(k).normal(size=9)) for k in range(12)]
-    whole = pooling.quantile_of_words(drawn(12), words, 0.5, "")
+    whole = pooling.quantiles_of_words(drawn(12), words, [0.5, 0.9], "")
     monkeypatch.setattr(pooling, "_CHUNK", 200)
-    assert pooling.quantile_of_words(drawn(12), words, 0.5, "") == whole
+    assert pooling.quantiles_of_words(drawn(12), words, [0.5, 0.9], "") == whole
 
 
 def test_what_is_missing_everywhere_says_why_most_of_it_is() -> None:
     each = [Estimate.missing("no final"), Estimate.missing("no final"), Estimate.missing("late")]
-    assert pooling.percentile(drawn(3), each, 0.5) == Estimate.missing("no final")
+    assert pooling.percentiles(drawn(3), each, [0.5]) == [Estimate.missing("no final")]
     assert pooling.mean(drawn(0), []) == Estimate.missing("no sample")
 
 

@@ -17,7 +17,10 @@ from yapbench import command as commands
 from yapbench import probe, process
 from yapbench.errors import ServerDied, ServerError, ServerNotReady, SettingsDiffer, UsageError
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="supervision needs Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="supervision needs Linux"),
+]
 
 
 def test_echo_is_launched_as_asked_and_its_port_is_free_afterwards(tmp_path: Path) -> None:

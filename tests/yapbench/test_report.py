@@ -225,6 +225,7 @@ def site(sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return reports
 
 
+@pytest.mark.slow
 def test_a_published_sweep_has_its_page_data_and_notebooks(site: Path) -> None:
     page = (site / "quick" / "index.html").read_text(encoding="utf-8")
     assert_offline(page)
@@ -303,6 +304,7 @@ def models_page(tmp_path_factory: pytest.TempPathFactory) -> str:
     return report.build(folder).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_several_models_are_compared_by_what_each_obtained(models_page: str) -> None:
     assert_offline(models_page)
     assert 'id="figure-engines"' in models_page

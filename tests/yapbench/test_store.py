@@ -97,6 +97,7 @@ def read(path: Path) -> object:
     return store.read_table(path, schemas[path.name]) if path.name in schemas else store.read_info(path.parent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_cut_anywhere_is_named(tmp_path: Path, name: str) -> None:
     path = write_trial(tmp_path / "t") / name

@@ -17,7 +17,10 @@ from tests.yapbench.processes import CHECKOUT, OWNER, Owner, command, far_child,
 from yapbench import lifeline, process
 from yapbench.supervise import ProcessId, SupervisedIds
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="supervision needs Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="supervision needs Linux"),
+]
 
 
 @pytest.mark.parametrize("then", ["end", "raise"])

@@ -69,6 +69,7 @@ def test_trial_ids_differ_by_setting_and_not_by_where_results_go() -> None:
     assert again.trial_id == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_sweep_file_is_valid(path: Path) -> None:
     assert Sweep.load(path).trials()

@@ -18,7 +18,10 @@ from yapbench.command import free_port
 from yapbench.errors import ExitCode, UsageError
 from yapbench.verbs import serving
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="supervision needs Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="supervision needs Linux"),
+]
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ import pytest
 from yapbench.errors import ServerNotReady
 from yapbench.process import Server
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 @contextmanager
 def server(*states: str) -> Iterator[Server]:

@@ -29,6 +29,8 @@ from yapbench.load.worker import LoopProbe
 from yapbench.pacing.timer import Pacer
 from yapbench.schema import UTTERANCES
 
+pytestmark = pytest.mark.slow  # real processes
+
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 Callback = Callable[[dict[str, Any]], None]
 

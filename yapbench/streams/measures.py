@@ -167,14 +167,16 @@ def equal_work(one: Estimate, other: Estimate, *, tolerance: float = 0.1) -> boo
 
 
 def _times(found: Sequence[Measured], drawn: Resample) -> dict[str, Estimate]:
-    values = {}
+    values: dict[str, Estimate] = {}
     for name in TIMES:
         each = [item.times[name] for item in found]
-        for q in _STATISTICS.get(name, _USUAL):
-            one = pooling.mean(drawn, each) if q == "mean" else pooling.percentile(drawn, each, QUANTILES[q])
-            values[f"{name}_{q}_ms"] = one
-    rtf = [item.stream_rtf for item in found]
-    values |= {f"stream_rtf_{q}": pooling.percentile(drawn, rtf, QUANTILES[q]) for q in _USUAL}
+        wanted = [q for q in _STATISTICS.get(name, _USUAL) if q != "mean"]
+        ones = pooling.percentiles(drawn, each, [QUANTILES[q] for q in wanted])
+        values |= {f"{name}_{q}_ms": one for q, one in zip(wanted, ones, strict=True)}
+        if name in _STATISTICS:
+            values[f"{name}_mean_ms"] = pooling.mean(drawn, each)
+    rtf = pooling.percentiles(drawn, [item.stream_rtf for item in found], [QUANTILES[q] for q in _USUAL])
+    values |= {f"stream_rtf_{q}": one for q, one in zip(_USUAL, rtf, strict=True)}
     values["lag_slope_ms_per_s"] = pooling.mean(drawn, [item.lag_slope for item in found])
     taken = [item.processing_s for item in found]
     sent_s = [item.stream.sent_s for item in found]
@@ -187,10 +189,11 @@ def _emission(found: Sequence[Measured], drawn: Resample) -> dict[str, Estimate]
     stable = [[e.stable_ms for e in item.emissions if e.stable_ms is not None] for item in found]
     without = [item.lag_slope for item in found if not item.emissions]
     why = pooling.reason(without) if without else "no spoken word was ever seen"
-    values = {}
-    for q in _OF_WORDS:
-        values[f"emission_{q}_ms"] = pooling.quantile_of_words(drawn, first, QUANTILES[q], why)
-        values[f"emission_stable_{q}_ms"] = pooling.quantile_of_words(drawn, stable, QUANTILES[q], why)
+    values: dict[str, Estimate] = {}
+    shares = [QUANTILES[q] for q in _OF_WORDS]
+    for name, each in (("emission", first), ("emission_stable", stable)):
+        ones = pooling.quantiles_of_words(drawn, each, shares, why)
+        values |= {f"{name}_{q}_ms": one for q, one in zip(_OF_WORDS, ones, strict=True)}
     words = [len(item.emissions) for item in found]
     values["emission_share"] = pooling.ratio(drawn, [len(seen) for seen in first], words, why, most=1.0)
     return values

@@ -10,6 +10,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -33,9 +34,10 @@ def reason(each: Iterable[Estimate]) -> str:
     return counts.most_common(1)[0][0] if counts else "no sample"
 
 
-def percentile(drawn: Resample, each: Sequence[Estimate], q: float) -> Estimate:
-    """The q-quantile over utterances, in the order of `drawn`; missing for the reason that most of them have."""
-    return _or_missing(stats.percentile(drawn, known(each), q), reason(each))
+def percentiles(drawn: Resample, each: Sequence[Estimate], shares: Sequence[float]) -> list[Estimate]:
+    """Quantiles over utterances, in the order of `drawn`; missing for the reason that most of them have."""
+    why = reason(each)
+    return [_or_missing(found, why) for found in stats.percentiles(drawn, known(each), shares)]
 
 
 def mean(drawn: Resample, each: Sequence[Estimate]) -> Estimate:
@@ -57,42 +59,50 @@ def ratio(drawn: Resample, above: ArrayLike, below: ArrayLike, missing: str, *, 
         rows = chosen.astype(np.int64)
         divisor = weights @ bottom[rows]
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(divisor > 0, (weights @ top[rows]) / divisor, np.nan)
+            return np.where(divisor > 0, (weights @ top[rows]) / divisor, np.nan)[np.newaxis]
 
-    found = _estimate(drawn, takes_part, statistic)
+    [found] = _estimates(drawn, takes_part, statistic, 1)
     if found.low is None or found.high is None:
         return found
     return Estimate(found.value, max(0.0, found.low), min(most, found.high), found.n)
 
 
-def quantile_of_words(drawn: Resample, words: Sequence[Sequence[float]], q: float, missing: str) -> Estimate:
-    """The q-quantile over all values of all utterances; `words[i]` are those of utterance i. n counts values."""
+def quantiles_of_words(
+    drawn: Resample, words: Sequence[Sequence[float]], shares: Sequence[float], missing: str
+) -> list[Estimate]:
+    """Quantiles over all values of all utterances; `words[i]` are those of utterance i. n counts values."""
     sizes = np.array([len(each) for each in words], dtype=np.int64)
     n = int(sizes.sum())
     if not n:
-        return Estimate.missing(missing)
-    statistic_of = stats.quantile(q)
+        return [Estimate.missing(missing)] * len(shares)
+    statistics_of = stats.quantiles(shares)
 
-    def statistic(chosen: Floats, weights: Weights) -> Floats:
+    def statistics(chosen: Floats, weights: Weights) -> Floats:
         rows = chosen.astype(np.int64)
         values = np.concatenate([np.asarray(words[row], dtype=np.float64) for row in rows])
         owner = np.repeat(np.arange(rows.size), sizes[rows])
         step = max(1, _CHUNK // values.size)
-        parts = [statistic_of(values, weights[k : k + step][:, owner]) for k in range(0, len(weights), step)]
-        return np.concatenate(parts)
+        parts = [statistics_of(values, weights[k : k + step][:, owner]) for k in range(0, len(weights), step)]
+        return np.concatenate(parts, axis=1)
 
-    found = _estimate(drawn, sizes > 0, statistic)
-    return Estimate(found.value, found.low, found.high, n, n < stats.NEEDED.get(q, 0), found.reason)
+    found = _estimates(drawn, sizes > 0, statistics, len(shares))
+    few = [n < stats.NEEDED.get(q, 0) for q in shares]
+    return [replace(one, n=n, indicative=tail) for one, tail in zip(found, few, strict=True)]
 
 
-def _estimate(drawn: Resample, takes_part: np.ndarray, statistic: Callable[[Floats, Weights], Floats]) -> Estimate:
-    """`statistic` gets places of utterances for values. An interval that cannot be told is left out."""
+def _estimates(
+    drawn: Resample, takes_part: np.ndarray, statistics: Callable[[Floats, Weights], Floats], count: int
+) -> list[Estimate]:
+    """`statistics` get places of utterances for values. An interval that cannot be told is left out."""
     places = np.where(takes_part, np.arange(takes_part.size), np.nan)
     with warnings.catch_warnings():  # numpy warns of a repeat in which nothing can be divided: it has no spread
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = drawn.estimate(places, statistic)
-    bounds = (found.low, found.high)
-    if any(bound is not None and not math.isfinite(bound) for bound in bounds):
+        found = drawn.estimates(places, statistics, count)
+    return [_finite(one) for one in found]
+
+
+def _finite(found: Estimate) -> Estimate:
+    if any(bound is not None and not math.isfinite(bound) for bound in (found.low, found.high)):
         return Estimate(found.value, n=found.n, reason="a repeat without any has no interval")
     return found
 

@@ -107,6 +107,7 @@ def simulate(
     return Outcome(len(latencies_s) / RUN_S, statistics.median(latencies_s) * 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("window", "clients", "rps", "p50_ms"),
     [
@@ -139,6 +140,7 @@ def test_open_arrivals(window: BatchWindow, rate_hz: float, p50_ms: float) -> No
     assert simulate(window, rate_hz=rate_hz).p50_ms == pytest.approx(p50_ms, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_gap_is_worth_its_place() -> None:
     alone, four, sixteen = (simulate(GAP, clients=clients) for clients in (1, 4, 16))
 

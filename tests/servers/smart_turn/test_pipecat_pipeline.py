@@ -55,6 +55,8 @@ COMPLETE = ["turn-complete-tiny-002-slt", "turn-complete-tiny-016-rms", "turn-co
 CUT = ["turn-cut-short-01-rms", "turn-cut-plain-009-rms-p1.12", "turn-cut-plain-002-slt-p1.12"]
 """Clips of which the model as shipped says plainly what their label says (it does so of 71 of the 100)."""
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 class Recording(SmartTurnAnalyzer):
     """Keeps the bodies that it sends."""
