@@ -199,7 +199,9 @@ def resources(points: Sequence[Point]) -> str:
     rss = [p["rss_peak_mib"].value for p in points if p["rss_peak_mib"].value is not None]
     if not cpu or not rss:
         return "CPU and memory: no samples of the server's processes"
-    return f"The server used up to {max(cpu) / 100:.1f} cores over a load level, and {max(rss):.0f} MiB"
+    cores = max(cpu) / 100
+    said = f"{cores:.1f}" if cores >= 0.1 else f"{cores:.2f}"
+    return f"The server used up to {said} cores over a load level, and {max(rss):.0f} MiB"
 
 
 def numbers(points: Sequence[Point], decided: Mapping[str, Decisions], slo_ms: float) -> list[Number]:
