@@ -147,7 +147,8 @@ def write_report(folder: Path, console: Console) -> ExitCode:
 
 
 def _ended_line(done: Done, words: str, ended: int, total: int, left_s: float) -> str:
-    state = "done" if done.status == "done" else f"FAILED: {done.error.splitlines()[0] if done.error else ''}"
+    error = done.error.splitlines()[0] if done.error else ""
+    state = f"done{f', but {error}' if error else ''}" if done.status == "done" else f"FAILED: {error}"
     left = f", about {_clock(left_s)} left" if ended < total else ""
     return f"[{ended}/{total}] {words}: {state}{left}"
 

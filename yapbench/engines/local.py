@@ -42,7 +42,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """How a job ended; `error` is empty for a finished trial."""
+    """How a job ended; `error` of a finished trial: why its notebook ended early, or empty."""
 
     job: Job
     status: str
@@ -79,7 +79,9 @@ def run_job(job: Job) -> Done:
         failure = execute(job)
         if store.finished(job.folder):
             info = store.read_info(job.folder)
-            return Done(job, info["status"], (info["failure"] or {}).get("message", ""))
+            # A cell that fails behind the measurement harms the notebook, not the rows; it is said all the same.
+            later = f"its notebook ended early: {failure.message}" if failure else ""
+            return Done(job, info["status"], (info["failure"] or {}).get("message", later))
         if failure is None or not failure.worth_another_try:
             break
     message = failure.message if failure else "the notebook ended without storing a result"
