@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import pandas as pd
 import pyarrow as pa
@@ -63,18 +64,24 @@ def write_table(path: Path, rows: Iterable[Mapping[str, object]], schema: pa.Sch
             raise ValueError(f"{path.name}: column {field.name!r} has {column.null_count} missing values")
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    _replace(path, sink.getvalue().to_pybytes())
+    write_bytes(path, sink.getvalue().to_pybytes())
 
 
 def write_json(path: Path, value: object) -> None:
     """Write `value` as JSON with sorted keys: the same value gives the same bytes. NaN raises ValueError."""
     text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    _replace(path, f"{text}\n".encode())
+    write_bytes(path, f"{text}\n".encode())
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` in UTF-8; the file appears complete or not at all."""
-    _replace(path, text.encode())
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content`; the file appears complete or not at all."""
+    with replacing(path) as file:
+        file.write(content)
 
 
 def read_json(path: Path) -> Any:
@@ -188,12 +195,16 @@ def _reason(error: Exception) -> str:
     return f"cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Put `content` at `path` so that a reader, or a power cut, sees the old file or the new one."""
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write into that takes the place of `path` at the end: a reader, or a power cut, sees the old or the new.
+
+    Should the writing fail, the old one stays and nothing is left behind.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)  # mkstemp makes it private

@@ -89,7 +89,12 @@ def spans_of(info: Mapping[str, Any], level: float, repeat: int | None) -> list[
 def lateness_limit_ms(rows: pd.DataFrame) -> float:
     """How late the client's p99 may be: 10 ms, or a quarter of the shortest time from frame to frame in the rows."""
     steps_ms = _steps_ms(rows)
-    return min(LATENESS_LIMIT_MS, float(np.nanmin(steps_ms)) / 4) if np.isfinite(steps_ms).any() else LATENESS_LIMIT_MS
+    return limit_of_step_ms(float(np.nanmin(steps_ms))) if np.isfinite(steps_ms).any() else LATENESS_LIMIT_MS
+
+
+def limit_of_step_ms(step_ms: float) -> float:
+    """The same for one time from frame to frame."""
+    return min(LATENESS_LIMIT_MS, step_ms / 4)
 
 
 def _steps_ms(rows: pd.DataFrame) -> Floats:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +65,8 @@ def write(root: Path, path: Path, *, limit_bytes: int = LIMIT_BYTES) -> dict[str
             raise ValueError(f"{path}: {len(content)} bytes without any raw file, more than {limit_bytes}")
         left_out += gone
         items = [item for item in items if item not in gone]
-    _replace(path, content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store.write_bytes(path, content)
     return manifest
 
 
@@ -100,18 +99,3 @@ def _pack(items: Sequence[Item], manifest: dict[str, Any]) -> bytes:
             entry.size, entry.mtime = len(item.content), item.modified_ns // 1_000_000_000
             archive.addfile(entry, io.BytesIO(item.content))
     return sink.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes it private
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Final, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from yapbench.store import write_table
+from yapbench.store import replacing, write_table
 
 ROWS: Final = 2_000
 """Of a part."""
@@ -37,21 +35,14 @@ def join(parts: Sequence[Path], path: Path, schema: pa.Schema) -> None:
     if len(parts) == 1:
         parts[0].replace(path)
         return
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
-                for part in parts:
-                    with pq.ParquetFile(part, page_checksum_verification=True) as source:
-                        for group in range(source.num_row_groups):
-                            writer.write_table(source.read_row_group(group))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes it private
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with (
+        replacing(path) as file,
+        pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for part in parts:
+            with pq.ParquetFile(part, page_checksum_verification=True) as source:
+                for group in range(source.num_row_groups):
+                    writer.write_table(source.read_row_group(group))
     for part in parts:
         part.unlink()
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from yapbench import axes, stats
 from yapbench.measures import Point
-from yapbench.validity import Verdict
+from yapbench.validity import Verdict, limit_of_step_ms
 from yapbench.words import at, fine_ms, interval, ms, number, rate
 
 POLICIES: Final = {
@@ -251,5 +251,5 @@ def lateness(points: Sequence[Point]) -> str:
 
 def lateness_limit_ms(point: Point) -> float:
     """A quarter of a frame's time, 10 ms at the most."""
-    frame_ms = float(point.setting.get("frame_ms") or 40.0) / (float(point.setting.get("pace") or 1.0))
-    return min(frame_ms / 4, 10.0)
+    step_ms = float(point.setting.get("frame_ms") or 40.0) / (float(point.setting.get("pace") or 1.0))
+    return limit_of_step_ms(step_ms)

@@ -87,6 +87,11 @@ def show(points: Sequence[Point], rows: Sequence[Record], console: Console) -> N
         doubt = "" if not point.validity.reasons else f"{point.validity.verdict}: {'; '.join(point.validity.reasons)}"
         table.add_row(f"{point.level:g}", str(point.n), str(failed), *values, escape(doubt))
     console.print(table)
+    show_failures(rows, console)
+
+
+def show_failures(rows: Sequence[Record], console: Console) -> None:
+    """By type, with an example of each."""
     counts = Counter(row["outcome"] for row in rows if row["outcome"] != Outcome.OK)
     for outcome, count in counts.most_common():
         example = next(row for row in rows if row["outcome"] == outcome)

@@ -4,7 +4,6 @@ streams.measures and streams.times."""
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,12 +15,12 @@ from yapbench.clients.interface import Exchange
 from yapbench.corpus import Utterance
 from yapbench.measures import Point
 from yapbench.pacing.streaming import StreamOptions
-from yapbench.schema import Outcome
 from yapbench.stats import Estimate
 from yapbench.store import TrialData
 from yapbench.streams import measures, times
 from yapbench.streams.measures import Measured
 from yapbench.streams.times import TIMES, Message, Stream
+from yapbench.verbs import records
 from yapbench.verbs.devices import DEVICES, Devices
 from yapbench.verbs.older import OLDER
 from yapbench.words import ms, rate
@@ -200,17 +199,7 @@ def show(
     norms = sorted({row["norm"] for row in rows if row["norm"]})
     if norms:
         console.print(f"WER normalised by {', '.join(norms)}", soft_wrap=True, markup=False, highlight=False)
-    show_failures(rows, console)
-
-
-def show_failures(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """By type, with an example of each."""
-    counts = Counter(row["outcome"] for row in rows if row["outcome"] != Outcome.OK)
-    for outcome, count in counts.most_common():
-        example = next(row for row in rows if row["outcome"] == outcome)
-        console.print(f"{count} x {outcome}: {example['error']}", soft_wrap=True, markup=False, highlight=False)
-    if not counts:
-        console.print("no failures")
+    records.show_failures(rows, console)
 
 
 def _said(value: Estimate, words: Any) -> str:
