@@ -197,7 +197,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write into that takes the place of `path` at the end: a reader, or a power cut, sees the old or the new.
+    """A file to write into that takes the place of `path` at the end: a reader, or a power cut, sees the old or new.
 
     Should the writing fail, the old one stays and nothing is left behind.
     """
