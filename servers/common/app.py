@@ -29,6 +29,7 @@ def create_app(
     run: Callable[[], AbstractAsyncContextManager[object]] | None = None,
     status: Callable[[], Mapping[str, Any]] = dict,
     healthy: Callable[[], bool] = lambda: True,
+    health: Callable[[], Mapping[str, Any]] = dict,
     packages: Sequence[str] = (),
     ready_after_startup: bool = True,
 ) -> FastAPI:
@@ -37,7 +38,7 @@ def create_app(
     `run` is entered before the first request and left after the last (load and warm the model, start threads,
     open the trace). The server is ready once it is entered; with `ready_after_startup=False`, when it calls
     `lifecycle.mark_ready()` itself. `status` adds to /status, `packages` to its versions, `healthy` answers
-    /health. The app's `state.lifecycle` and `state.metrics` are the ones in use.
+    /health and `health` adds to it. The app's `state.lifecycle` and `state.metrics` are the ones in use.
     """
     lifecycle = lifecycle or Lifecycle()
     metrics = metrics or Metrics(settings.server)
@@ -63,7 +64,13 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.include_router(
         ops.create_router(
-            settings, lifecycle=lifecycle, metrics=metrics, status=status, healthy=healthy, packages=packages
+            settings,
+            lifecycle=lifecycle,
+            metrics=metrics,
+            status=status,
+            healthy=healthy,
+            health=health,
+            packages=packages,
         )
     )
     for router in routers:

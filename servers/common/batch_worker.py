@@ -39,7 +39,7 @@ class Worker(Protocol[Item, R]):
         ...
 
     async def run(self, items: Sequence[Item], bucket: int) -> list[Row[R]]:
-        """One row for each item, in order; an item's failure is in its row."""
+        """One row for each item, in order; an item's failure is in its row. Raises when the worker itself is lost."""
         ...
 
     def stop(self) -> None:
@@ -53,6 +53,7 @@ class ThreadWorker(Generic[T, R]):
     def __init__(self, build: Callable[[], Call[T, R]], *, name: str = "model") -> None:
         self._build, self._name = build, name
         self._jobs: queue.SimpleQueue[Callable[[Call[T, R]], None] | None] = queue.SimpleQueue()
+        self._end: BaseException | None = None
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -64,7 +65,19 @@ class ThreadWorker(Generic[T, R]):
     async def run(self, items: Sequence[T], bucket: int) -> list[Row[R]]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[Row[R]]] = loop.create_future()
-        self._jobs.put(lambda call: _post(loop, done, run_rows(call, items, bucket)))
+
+        def job(call: Call[T, R]) -> None:
+            try:
+                rows = run_rows(call, items, bucket)
+            except BaseException as end:  # SystemExit and the like: the thread ends, and nobody may wait for it
+                self._end = end
+                _post(loop, done, _thread_ended(end))
+            else:
+                _post(loop, done, rows)
+
+        if self._end is not None:
+            raise _thread_ended(self._end)
+        self._jobs.put(job)
         return await done
 
     def stop(self) -> None:
@@ -77,7 +90,7 @@ class ThreadWorker(Generic[T, R]):
             _post(loop, built, error)
             return
         _post(loop, built, None)
-        while (job := self._jobs.get()) is not None:
+        while self._end is None and (job := self._jobs.get()) is not None:
             job(call)
 
 
@@ -95,6 +108,12 @@ def run_rows(call: Call[T, R], items: Sequence[T], bucket: int) -> list[Row[R]]:
         alone = _attempt(call, [item], bucket)
         rows.append(Row(alone if isinstance(alone, Exception) else alone[0], started_s, time.monotonic()))
     return rows
+
+
+def _thread_ended(end: BaseException) -> RuntimeError:
+    error = RuntimeError("the model's thread has ended")
+    error.__cause__ = end
+    return error
 
 
 def _attempt(call: Call[T, R], items: Sequence[T], bucket: int) -> Sequence[R] | Exception:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,4 +31,48 @@ class TurnDetector(Protocol):
 
         Blocking; called from a worker thread. Raises whatever the runtime raises: the batcher retries one by one.
         """
+        ...
+
+
+R = TypeVar("R", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """What one step takes of one stream."""
+
+    slot: int
+    """0 .. slots - 1; at most one frame of a slot in a step."""
+    samples: Audio
+    """As many as `samples_wanted` said; the last frame of a stream may have fewer, down to none."""
+    first: bool = False
+    """A new stream begins in this slot: what it held before is forgotten."""
+    last: bool = False
+    """The stream ends with these samples: whatever is still owed comes out."""
+
+
+class StreamingRecognizer(Protocol[R]):
+    """Hears many streams, each in a slot of its own, all of them in one step of the model.
+
+    What comes out for a slot depends on that slot's frames alone, whichever others are in the same step.
+    """
+
+    sample_rate_hz: int
+    slots: int
+    flush_samples: int
+    """So much silence brings out everything that has been heard."""
+
+    def samples_wanted(self, *, first: bool) -> int:
+        """New samples that a stream's first step, or each later one, takes."""
+        ...
+
+    def step(self, frames: Sequence[Frame]) -> Sequence[R]:
+        """What each frame brought, in order. Blocking; called from one thread only.
+
+        Raises whatever the runtime raises; no slot has changed then, and the same frames may be tried again.
+        """
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """What only the model knows, for /status: `device`, `dtype`, ..."""
         ...

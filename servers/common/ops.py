@@ -27,17 +27,19 @@ def create_router(
     metrics: Metrics,
     status: Callable[[], Mapping[str, Any]],
     healthy: Callable[[], bool],
+    health: Callable[[], Mapping[str, Any]] = dict,
     packages: Sequence[str] = (),
 ) -> APIRouter:
-    """`status` gives what only the server knows (model, device, dtype, queue_depth ...) and wins."""
+    """`status` gives what only the server knows (model, device, dtype, queue_depth ...) and wins; `health` adds to
+    /health (free seats, where there are seats)."""
     router = APIRouter()
     guard = KeyCheck(settings.status_key)
     versions = _versions((*_PACKAGES, *packages))
 
     @router.get("/health")
-    async def health() -> JSONResponse:
+    async def show_health() -> JSONResponse:
         alive = healthy()
-        return JSONResponse({"ok": alive}, status_code=200 if alive else 503)
+        return JSONResponse({"ok": alive, **health()}, status_code=200 if alive else 503)
 
     @router.get("/ready")
     async def ready() -> JSONResponse:

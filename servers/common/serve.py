@@ -24,13 +24,20 @@ from servers.common.threads import lower_switch_interval
 _log = logging.getLogger("servers.serve")
 SettingsT = TypeVar("SettingsT", bound=BaseServerSettings)
 KEEP_ALIVE_S = 75
+PONG_TIMEOUT_S = 20.0
 
 
-def serve(settings: SettingsT, app_factory: Callable[[SettingsT], FastAPI]) -> int:
+def serve(
+    settings: SettingsT, app_factory: Callable[[SettingsT], FastAPI], *, unacknowledged_s: float | None = None
+) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code: 0 after a clean end, 1 if it cannot start.
 
     The first signal drains: /ready answers 503, new work is refused with 503, what runs gets up to
     `drain_timeout_s`. A second signal ends at once.
+
+    A WebSocket client that answers no ping for 20 s is closed; but where a server stops reading from a client that
+    sends faster than it hears, the answer stands behind audio. With `unacknowledged_s` pings are sent and not
+    waited for, and the system gives up a client whose machine acknowledges nothing, or takes nothing, for so long.
     """
     logs.configure(server=settings.server, level=settings.log_level, style=settings.log_format)
     for name, near in misspelt(type(settings), os.environ):
@@ -40,12 +47,14 @@ def serve(settings: SettingsT, app_factory: Callable[[SettingsT], FastAPI]) -> i
     except OSError as error:
         return _refuse(settings, _bind_failure(settings, error))
     with listener:
+        if unacknowledged_s is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(unacknowledged_s * 1000))
         if not has_key(settings) and not _is_loopback(settings.host):
             _log.warning("no key is set and %s is reachable from outside", settings.host)
         lower_switch_interval()
         try:
             app = app_factory(settings)
-            return _run(settings, app, listener)
+            return _run(settings, app, listener, waits_for_pongs=unacknowledged_s is None)
         except StartupRefused as error:
             return _refuse(settings, str(error))
         except OSError as error:
@@ -93,13 +102,14 @@ class _DrainingServer(uvicorn.Server):
         return await super().on_tick(counter) or drained
 
 
-def _run(settings: BaseServerSettings, app: FastAPI, listener: socket.socket) -> int:
+def _run(settings: BaseServerSettings, app: FastAPI, listener: socket.socket, *, waits_for_pongs: bool) -> int:
     config = uvicorn.Config(
         app,
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
+        ws_ping_timeout=PONG_TIMEOUT_S if waits_for_pongs else None,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -5,13 +5,12 @@ Needs no model runtime and imports no other package's code, but the hub's own cl
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
 import re
 from importlib import metadata
 from pathlib import Path
 
+from servers.common import hub
 from servers.common.errors import StartupRefused
 from servers.common.interfaces import ModelIdentity
 from servers.smart_turn.settings import Settings
@@ -28,7 +27,6 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PUBLISHED_CONFIG = Path(__file__).with_name("config_v2.json")
 TINY = Path(__file__).parent / "tiny" / "checkpoint"
 RANDOM_SEED = 0
-DEFAULT_REVISION = "main"
 
 
 def locate(model: str) -> Path:
@@ -64,8 +62,8 @@ def locate_v2(settings: Settings) -> Path:
         return _checkpoint(folder, settings)
     snapshot = _cached(settings)
     if snapshot is None:
-        revision = settings.model_revision or DEFAULT_REVISION
-        reason = f"{settings.hub_id} at {revision} is neither a folder here nor in the hub's cache {_hub_cache()}"
+        revision = _revision(settings)
+        reason = f"{settings.hub_id} at {revision} is neither a folder here nor in the hub's cache {hub.cache()}"
         raise StartupRefused(f"{reason}: hf download {settings.hub_id} --revision {revision}")
     return snapshot
 
@@ -76,34 +74,25 @@ def fetch(settings: Settings) -> None:
     Raises StartupRefused when it cannot be had.
     """
     is_folder = "/" in settings.model and Path(settings.model).expanduser().is_dir()
-    if settings.hub_id is None or is_folder or _cached(settings) is not None:
-        return
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    revision = settings.model_revision or DEFAULT_REVISION
-    try:
-        snapshot_download(settings.hub_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS])
-    except (OSError, HfHubHTTPError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise StartupRefused(f"{settings.hub_id} at {revision} could not be fetched: {reason}") from error
+    if settings.hub_id is not None and not is_folder and _cached(settings) is None:
+        hub.download(settings.hub_id, _revision(settings), [CONFIG, WEIGHTS])
 
 
 def identify(settings: Settings) -> ModelIdentity:
     """Which weights `settings` stand for. Reads their file for its hash; raises like `locate` and `locate_v2`."""
     if settings.model == "random":
-        return ModelIdentity(model_id="random", revision=f"seed {RANDOM_SEED}", sha256=_sha256(PUBLISHED_CONFIG))
+        return ModelIdentity(model_id="random", revision=f"seed {RANDOM_SEED}", sha256=hub.sha256(PUBLISHED_CONFIG))
     if settings.backend == "v2-torch":
         return _identify_v2(settings)
     path = locate(settings.model)
     shipped = settings.model in ("auto", "v3-onnx")
     revision = f"{path.stem} ({DISTRIBUTION} {metadata.version(DISTRIBUTION)})" if shipped else path.stem
-    return ModelIdentity(model_id=MODEL_ID if shipped else path.name, revision=revision, sha256=_sha256(path))
+    return ModelIdentity(model_id=MODEL_ID if shipped else path.name, revision=revision, sha256=hub.sha256(path))
 
 
 def _identify_v2(settings: Settings) -> ModelIdentity:
     folder = locate_v2(settings)
-    sha256 = _sha256(folder / WEIGHTS)
+    sha256 = hub.sha256(folder / WEIGHTS)
     if settings.model == "tiny":
         return ModelIdentity(model_id="tiny", revision="checkpoint", sha256=sha256)
     if folder == _cached(settings):
@@ -119,29 +108,14 @@ def _checkpoint(folder: Path, settings: Settings) -> Path:
 
 
 def _cached(settings: Settings) -> Path | None:
-    """The complete snapshot of the hub model in the hub's cache, found without the hub's code."""
+    """The complete snapshot of the hub model in the hub's cache."""
     if settings.hub_id is None:
         return None
-    revision = settings.model_revision or DEFAULT_REVISION
-    repository = _hub_cache() / f"models--{settings.hub_id.replace('/', '--')}"
-    reference = repository / "refs" / revision
-    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
-    snapshot = repository / "snapshots" / commit
-    return snapshot if all((snapshot / name).is_file() for name in (CONFIG, WEIGHTS)) else None
+    return hub.cached(settings.hub_id, _revision(settings), [CONFIG, WEIGHTS])
 
 
-def _hub_cache() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or home) / "hub"
-    return Path(hub).expanduser()
-
-
-def _sha256(path: Path) -> str:
-    # The hub's cache names a large file by its hash; 380 MB need not be read again.
-    if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", path.resolve().name):
-        return path.resolve().name
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _revision(settings: Settings) -> str:
+    return settings.model_revision or hub.DEFAULT_REVISION
 
 
 def _version(name: str) -> tuple[int, ...]:
