@@ -1,0 +1,47 @@
+"""The first lesson: which word is being spoken in each frame of the encoder.
+
+A text says nothing of when its words come, and a small network needs many minutes to find that out; the synthesiser
+knows. The linear ear is thrown away after the training.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from samples.pool import tiny_vocabulary
+from servers.fastconformer.tiny.batches import Batch, Spans
+from servers.fastconformer.tiny.texts import Words
+
+FRAME_S: Final = 0.08
+NO_WORD: Final = 0
+NOT_ASKED: Final = -100
+"""What cross entropy leaves out."""
+
+
+class Hearing(nn.Module):  # type: ignore[misc]  # torch is not there where types are checked
+    """A linear ear on the encoder's frames."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.ear = nn.Linear(width, len(tiny_vocabulary()) + 1)
+
+    def forward(self, encoded: Tensor, frames: Tensor, batch: Batch) -> Tensor:
+        """Cross entropy, mean over frames, of `encoded` (batch, width, T), of which `frames` (batch,) are real."""
+        heard = self.ear(encoded.transpose(1, 2))
+        asked = torch.full(heard.shape[:2], NOT_ASKED)
+        for row, count in enumerate(frames.tolist()):
+            asked[row, :count] = torch.from_numpy(labels(batch.texts[row], batch.spans[row], count))
+        return nn.functional.cross_entropy(heard.flatten(0, 1), asked.flatten(), ignore_index=NOT_ASKED)
+
+
+def labels(words: Words, spans: Spans, frames: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """For each frame 1 + the place in the vocabulary of the word spoken at its end, or NO_WORD."""
+    places = {word: at for at, word in enumerate(tiny_vocabulary(), start=1)}
+    found = np.full(frames, NO_WORD, np.int64)
+    for word, (begin_s, end_s) in zip(words, spans, strict=True):
+        found[round(float(begin_s) / FRAME_S) : round(float(end_s) / FRAME_S)] = places[word]
+    return found
