@@ -10,14 +10,27 @@ import pytest
 from yapbench import envs
 
 TORCH = envs.environment("torch")
+NEMO = envs.environment("nemo")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(not TORCH.is_complete(), reason="needs environment torch (yapbench install smart_turn --model=v2)")
 def test_the_tests_of_torch_pass_there() -> None:
-    command = [str(TORCH.python), "-m", "pytest", "tests/env/torch", "-q", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "PYTHONPATH": str(envs.CHECKOUT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=envs.CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    run_there(TORCH)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not NEMO.is_complete(), reason="needs environment nemo (yapbench install fastconformer)")
+def test_the_tests_of_nemo_pass_there() -> None:
+    run_there(NEMO)
+
+
+def run_there(environment: envs.Environment) -> None:
+    """The tests of tests/env/<name>, which must pass; what failed is shown."""
+    command = [str(environment.python), "-m", "pytest", f"tests/env/{environment.name}", "-q", "-p", "no:cacheprovider"]
+    variables = {**os.environ, "PYTHONPATH": str(envs.CHECKOUT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=envs.CHECKOUT, env=variables, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
