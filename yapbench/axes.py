@@ -22,8 +22,12 @@ _NAMES: Final = {
     "client": "wire",
     "frame_ms": "frame",
     "eos": "end of speech",
+    "look_ahead_ms": "look-ahead",
+    "att_ctx": "left context",
+    "max_batch": "largest batch",
+    "max_streams": "seats",
 }
-_COUNTED: Final = {"sessions": "session"}
+_COUNTED: Final = {"sessions": "session", "threads": "thread"}
 """Settings that count things: said as "2 sessions"."""
 
 _SPOKEN: Final = {
@@ -32,7 +36,7 @@ _SPOKEN: Final = {
     "phases": {"random": "random phases", "aligned": "frames all at once", "ends": "all end at once"},
 }
 
-_SAY_THEMSELVES: Final = (ENGINE, "model", "dtype", "device", "torch_compile", "client")
+_SAY_THEMSELVES: Final = (ENGINE, "model", "dtype", "device", "torch_compile", "client", "decoder")
 """Settings whose values need no name beside them."""
 
 

@@ -6,6 +6,7 @@ Knows files and audio; knows no server and no wire. Other sources, and noise: ya
 from __future__ import annotations
 
 import collections
+import fnmatch
 import hashlib
 import itertools
 import json
@@ -138,12 +139,13 @@ class Corpus:
         split: str | None = None,
         language: str | None = None,
         label: Label | None = None,
+        ids: str | None = None,
         limit: int | None = None,
         need_text: bool = False,
     ) -> Corpus:
         """Read a folder with a manifest.jsonl (or that file) and keep the lines that match every given value.
 
-        `but` leaves out the lines of that kind.
+        `but` leaves out the lines of that kind; `ids` is a pattern as of file names: "*-tiny-*".
 
         Every line is checked, also those left out: UsageError names the file and line of the first mistake,
         and says what there is to choose from when nothing matches. The audio of the lines that are kept is decoded
@@ -161,13 +163,14 @@ class Corpus:
                 raise UsageError(f"{manifest}:{number}: id {utterance.id!r} was used in line {earlier}")
             entry.setdefault("kind", "turn" if utterance.label else None)  # other manifests name no kind
             matches = all(value is None or entry.get(name) == value for name, value in wanted.items())
-            if matches and (but is None or entry["kind"] != but) and label in (None, utterance.label):
+            matches = matches and (but is None or entry["kind"] != but) and label in (None, utterance.label)
+            if matches and (ids is None or fnmatch.fnmatchcase(utterance.id, ids)):
                 chosen.append((number, utterance))
         chosen = chosen[:limit]
         for number, utterance in chosen:
             check(utterance, where=f"{manifest}:{number}", need_text=need_text)
         if not chosen:
-            given = {**wanted, "label": label}
+            given = {**wanted, "label": label, "id": ids}
             asked = ", ".join(f"{name}={value}" for name, value in given.items() if value)
             kinds = sorted({str(entry.get("kind")) for _, entry in lines})
             found = f"kinds: {', '.join(kinds)}" if kinds else "the manifest is empty"

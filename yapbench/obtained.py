@@ -26,6 +26,15 @@ STAND_INS: Final = {
 }
 """Models that are measured in place of others, and what must be said of them."""
 
+SMALL_WORLDS: Final = frozenset({"tiny"})
+"""Those of them that know the words of a few texts only."""
+
+UNSCORED: Final = frozenset({"random"})
+"""Those of them whose words mean nothing: no word error rate is told."""
+
+LOOK_AHEAD: Final = "look_ahead_ms"
+"""What of the audio to come a streaming model waits for before it decides, however it was asked for."""
+
 COMPILE_STATES: Final = {"ready": "compiled", "failed": "compile failed", "off": "eager"}
 """The server's word for how compiling ended, and ours."""
 
@@ -33,14 +42,18 @@ COMPILE_STATES: Final = {"ready": "compiled", "failed": "compile failed", "off":
 def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a trial's `info` with the obtained device, dtype and compiled state in place of the asked ones.
 
-    `engine` is added where there is a model to speak of.
+    So with the look-ahead, which can be asked for in two ways. `engine` is added where there is a model to speak of.
     """
     asked = info.get("asked") or {}
-    setting = dict(info.get("settings") or {}) | {name: asked[name] for name in SENT if name in asked}
+    setting = _settings(info) | {name: asked[name] for name in SENT if name in asked}
     if streamed(info):
         how = {"client": info.get("client"), **info["load"]["stream"]}
         setting |= {name: how[name] for name in ("client", *SPOKEN) if how.get(name) is not None}
     found = info.get("obtained") or {}
+    if LOOK_AHEAD in setting and found.get(LOOK_AHEAD) is not None:
+        setting[LOOK_AHEAD] = found[LOOK_AHEAD]
+        if "att_ctx" in setting:  # left,right; the right part is the look-ahead
+            setting["att_ctx"] = str(setting["att_ctx"]).partition(",")[0]
     if "model" not in setting:
         return setting
     for name in ("device", "dtype"):
@@ -51,6 +64,15 @@ def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
     if "cuda_graphs" in setting:
         setting["cuda_graphs"] = bool(setting["cuda_graphs"])
     return {**setting, ENGINE: _engine(setting, model_name(info))}
+
+
+def _settings(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The server's settings: as the trial has them, or, of a server that ran already, as that server said."""
+    own = dict(info.get("settings") or {})
+    if not (info.get("asked") or {}).get("url"):
+        return own
+    said = (info.get("obtained") or {}).get("settings") or {}
+    return {name: said.get(name, value) for name, value in own.items()}
 
 
 def streamed(info: Mapping[str, Any]) -> bool:
@@ -77,7 +99,7 @@ def compile_words(status: Mapping[str, Any]) -> str:
 
 def model_name(info: Mapping[str, Any]) -> str:
     """What the model is called in a report: as it was asked for, or by what `auto` came to."""
-    asked = str((info.get("settings") or {}).get("model") or "")
+    asked = str(_settings(info).get("model") or "")
     backend = (info.get("obtained") or {}).get("backend")
     return str(backend) if asked == "auto" and backend else asked
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from yapbench import catalog, certificate, load, machine, process, provenance, store
+from yapbench import axes, catalog, certificate, load, machine, process, provenance, store
 from yapbench.echo import script as echo_script
 from yapbench.errors import ServerDied, ServerError, UsageError
 from yapbench.live import LiveStatus
 from yapbench.monitoring.metronome import Metronome
 from yapbench.monitoring.monitor import Monitor
-from yapbench.obtained import compile_words
+from yapbench.obtained import LOOK_AHEAD, compile_words
 from yapbench.schema import MACHINE, METHOD_VERSION, SCHEMA_VERSION
 from yapbench.trial import CHECKOUT, Trial
 
@@ -102,8 +102,10 @@ class Run:
         model = (found.get("model") or {}).get("model_id")
         if model:
             dtype = str(found.get("dtype") or "").removeprefix("torch.")
-            how = f" in {dtype} on {found.get('device')}, {found.get('backend')}" if found.get("backend") else ""
-            lines.append(f"{model}{how}")
+            how = [found.get("backend"), found.get("decoder")]
+            how += [axes.words(LOOK_AHEAD, found[LOOK_AHEAD])] if found.get(LOOK_AHEAD) is not None else []
+            known = ", ".join(str(one) for one in how if one)
+            lines.append(f"{model} in {dtype} on {found.get('device')}, {known}" if known else str(model))
         compiling = compile_words(found)
         return [*lines, compiling] if compiling else lines
 
@@ -171,6 +173,8 @@ class Run:
             "pinning": asdict(self._pinning),
             "certificate": self._certificate,
         }
+        if self.trial.url:  # which model it is, only that server knows
+            facts["model"] = self._obtained.get("model") or {}
         problem = None
         if failure is not None:
             problem = {"code": failure.code, "message": failure.message, "log_tail": failure.log_tail}

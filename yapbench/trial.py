@@ -14,14 +14,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from servers.common.errors import StartupRefused
 from servers.common.settings import table
 from yapbench import catalog, clients, envs, machine, parameters
-from yapbench.corpora.opening import PARAGRAPHS, SENTENCES, open_corpus
+from yapbench.corpora.opening import PARAGRAPHS, SENTENCES, SMALL_WORLD, open_corpus
 from yapbench.corpora.request import as_text
 from yapbench.corpus import Corpus
 from yapbench.echo.script import ScriptOptions
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile
+from yapbench.obtained import SMALL_WORLDS
 from yapbench.schema import METHOD_VERSION, SCHEMA_VERSION
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -79,7 +81,7 @@ class Trial:
             knobs = [name for name in knobs if name not in parameters.OWN]
         settings = {name: given[name] for name in knobs if name in given}
         effective_settings(server, settings)  # refuses bad values now, not after the sweep has begun
-        client = given.get(parameters.CLIENT, entry.client)
+        client, model = given.get(parameters.CLIENT, entry.client), settings.get("model")
         if client not in entry.clients:
             raise UsageError.unknown(f"client of {server}", str(client), entry.clients)
         return cls(
@@ -89,7 +91,7 @@ class Trial:
             settings=settings,
             client=client,
             profile=parameters.profile(given, client=client),
-            corpus=_corpus(given, streams=clients.streams(client), scripted=entry.scripted),
+            corpus=_corpus(given, streams=clients.streams(client), scripted=entry.scripted, model=model),
             sweep=str(given.get("sweep", "adhoc")),
             url=given.get("url"),
             slo_ms=float(given.get("slo_ms", 100)),
@@ -110,7 +112,7 @@ class Trial:
             "url": self.url,
             "trace": self.trace,
             "corpus_sha256": self.corpus.sha256,
-            "model": model_identity(self.server, self.settings),
+            "model": {} if self.url else model_identity(self.server, self.settings),
             "code_sha256": code_sha256(self.server),
             "environment_sha256": self.environment()["sha256"],
             "machine_class": machine.machine_class(),
@@ -146,9 +148,12 @@ def _script(given: Mapping[str, Any], *, scripted: bool) -> ScriptOptions | None
     return None
 
 
-def _corpus(given: Mapping[str, Any], *, streams: bool, scripted: bool) -> Corpus:
-    """What is sent: to a server that is asked by requests labelled turns, by streams whatever has a transcript."""
-    default = SENTENCES if scripted else PARAGRAPHS
+def _corpus(given: Mapping[str, Any], *, streams: bool, scripted: bool, model: object) -> Corpus:
+    """What is sent: to a server that is asked by requests labelled turns, by streams whatever has a transcript.
+
+    Where no corpus is named, a model that knows a small world is sent texts of that world.
+    """
+    default = SENTENCES if scripted else SMALL_WORLD if model in SMALL_WORLDS else PARAGRAPHS
     asked, noise, snr_db = (given.get(name) for name in parameters.AUDIO_PARAMETERS)
     if streams:
         return open_corpus(asked, default=default, but="turn", need_text=True, noise=noise, snr_db=snr_db)
@@ -204,9 +209,15 @@ def effective_settings(server: str, settings: Mapping[str, Any]) -> dict[str, An
 
 
 def model_identity(server: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Model id, revision and weights hash without starting the server; empty for a server without weights."""
+    """Model id, revision and weights hash without starting the server; empty for a server without weights.
+
+    Raises UsageError for weights that are not there.
+    """
     try:
         weights = importlib.import_module(f"servers.{server}.weights")
     except ModuleNotFoundError:
         return {}
-    return asdict(weights.identify(catalog.parsed_settings(catalog.lookup(server), settings)))
+    try:
+        return asdict(weights.identify(catalog.parsed_settings(catalog.lookup(server), settings)))
+    except StartupRefused as refusal:
+        raise UsageError(f"{server}: {refusal}") from refusal

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 
 from tests.servers.echo.conftest import Echo, StartEcho, echoes, start_echo
-from yapbench import clients
+from yapbench import catalog, clients
 from yapbench.clients.interface import Exchange
 from yapbench.corpus import Utterance
 from yapbench.pacing.streaming import StreamOptions
 from yapbench.pacing.timer import Pacer
 
-__all__ = ["Calls", "Echo", "StartEcho", "calls", "sound", "start_echo"]
+__all__ = ["ECHO_WIRES", "Calls", "Echo", "StartEcho", "calls", "sound", "start_echo"]
+
+ECHO_WIRES = [name for name in catalog.lookup("echo").clients if clients.streams(name)]
+"""The streaming wires that echo speaks; others are tested against a server of their own."""
 
 
 def sound(seconds: float, *, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -53,9 +56,9 @@ class Calls:
         return await client.exchange(payload, request_id, intended_ns=time.monotonic_ns())
 
     async def on_every_wire(self, url: str, **options: Any) -> dict[str, Exchange]:
-        """The same call on each wire at once."""
-        found = await asyncio.gather(*(self.make(name, url, **options) for name in clients.CODECS))
-        return dict(zip(clients.CODECS, found, strict=True))
+        """The same call on each of echo's wires at once."""
+        found = await asyncio.gather(*(self.make(name, url, **options) for name in ECHO_WIRES))
+        return dict(zip(ECHO_WIRES, found, strict=True))
 
 
 @pytest.fixture

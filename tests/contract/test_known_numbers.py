@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from yapbench.clients import CODECS
+from tests.contract.conftest import ECHO_WIRES
 from yapbench.echo.check import check_table, checks
 from yapbench.echo.script import Told, script_of
 from yapbench.runner import Run
@@ -41,7 +41,7 @@ def measured(data: TrialData) -> dict[str, Measured]:
     return found
 
 
-@pytest.mark.parametrize("client", CODECS)
+@pytest.mark.parametrize("client", ECHO_WIRES)
 def test_words_and_times_are_those_of_the_script(client: str, tmp_path: Path) -> None:
     planted = {"wrong_words": 0.1, "revised_words": 0.2, "delay_ms": 60, "partial_delay_ms": 20, "frame_ms": 40}
     data, script, run = trial(tmp_path, client=client, **planted)

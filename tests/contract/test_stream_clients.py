@@ -1,4 +1,4 @@
-"""What every streaming wire must do, shown against `echo` speaking it. A new codec is tested by being in CODECS."""
+"""What every streaming wire must do, shown against `echo` speaking it; what needs no server, of all codecs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contract.conftest import Calls, Echo, StartEcho, sound
+from tests.contract.conftest import ECHO_WIRES, Calls, Echo, StartEcho, sound
 from yapbench.clients import CODECS
 from yapbench.clients.codec import Heard
 from yapbench.schema import Outcome
 
-every_wire = pytest.mark.parametrize("wire", CODECS)
+every_wire = pytest.mark.parametrize("wire", ECHO_WIRES)
+every_codec = pytest.mark.parametrize("wire", CODECS)
 FINAL = "the quick brown fox jumps over the lazy dog"
 
 
@@ -111,7 +112,7 @@ async def test_each_wire_takes_the_servers_key(start_echo: StartEcho, calls: Cal
     assert {one.outcome for one in with_key.values()} == {Outcome.OK}
 
 
-@every_wire
+@every_codec
 def test_every_frame_is_of_one_kind_and_deterministic(wire: str) -> None:
     codec = CODECS[wire]
     frames = [sound(0.02), np.zeros(320, dtype=np.float32), np.full(320, 9.0, dtype=np.float32)]
@@ -126,18 +127,20 @@ json_like = st.recursive(
     | st.booleans()
     | st.integers(-9, 9)
     | st.text(max_size=9)
-    | st.sampled_from(["final", "partial", "error"]),
+    | st.sampled_from(["final", "partial", "interim", "error"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["type", "text", "error", "code", "message", "request_id"]), inner, max_size=6
+            st.sampled_from(["type", "op", "text", "error", "code", "message", "request_id", "sid", "final"]),
+            inner,
+            max_size=6,
         )
     ),
     max_leaves=12,
 )
 
 
-@every_wire
+@every_codec
 @settings(max_examples=300)
 @given(message=st.binary(max_size=60) | st.text(max_size=60) | json_like.map(json.dumps), ended=st.booleans())
 def test_whatever_a_stranger_writes_is_read_or_refused(wire: str, message: str | bytes, ended: bool) -> None:

@@ -10,6 +10,7 @@ from yapbench.clients.codec import Codec
 from yapbench.clients.echo import EchoClient
 from yapbench.clients.echo_stream import EchoJson, EchoMsgpack, EchoPcm
 from yapbench.clients.echo_upload import EchoUpload
+from yapbench.clients.fastconformer import FastConformer
 from yapbench.clients.interface import Client, Event, Exchange
 from yapbench.clients.smart_turn import SmartTurnClient
 from yapbench.clients.websocket import StreamClient
@@ -17,7 +18,7 @@ from yapbench.errors import UsageError
 from yapbench.pacing.streaming import StreamOptions
 from yapbench.pacing.timer import Pacer
 
-__all__ = ["CLIENTS", "CODECS", "Client", "Event", "Exchange", "build", "streams"]
+__all__ = ["CLIENTS", "CODECS", "Client", "Event", "Exchange", "build", "require_end", "streams"]
 
 CLIENTS: Final[dict[str, Callable[..., Client[Any]]]] = {
     "echo": EchoClient,
@@ -30,6 +31,7 @@ CODECS: Final[dict[str, Codec]] = {
     "echo_pcm": EchoPcm(),
     "echo_json": EchoJson(),
     "echo_msgpack": EchoMsgpack(),
+    "fastconformer": FastConformer(),
 }
 """Wires of streams."""
 
@@ -39,6 +41,16 @@ def streams(name: str) -> bool:
     if name not in CLIENTS and name not in CODECS:
         raise UsageError.unknown("client", name, [*CLIENTS, *CODECS])
     return name in CODECS
+
+
+def require_end(name: str, options: StreamOptions) -> None:
+    """Raise UsageError for an end-of-speech policy that the wire `name` does not have."""
+    if options.eos == "silence" and not CODECS[name].finds_end:
+        able = ", ".join(other for other, codec in CODECS.items() if codec.finds_end)
+        raise UsageError(
+            f"eos='silence' with client {name!r}: its server ends an utterance only when it is told to; "
+            f"allowed: commit (silence: {able})"
+        )
 
 
 def build(
@@ -53,7 +65,7 @@ def build(
     """A client of the wire `name` for the server at `url`; keys come from the environment (default: ours).
 
     `stream` and `pacer` are for wires that stream: how, and the process's one timer (default: one of its own).
-    Raises UsageError for an unknown name or a URL that is not http(s).
+    Raises UsageError for an unknown name, a URL that is not http(s), or a policy that the wire does not have.
     """
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"server URL {url!r} must begin with http:// or https://")
@@ -61,5 +73,6 @@ def build(
     if not streams(name):
         return CLIENTS[name](url, timeout_s=timeout_s, environment=keys)
     options = stream or StreamOptions()
+    require_end(name, options)
     pacer = pacer or Pacer()
     return StreamClient(CODECS[name], url, timeout_s=timeout_s, environment=keys, options=options, pacer=pacer)

@@ -61,6 +61,8 @@ class Codec(Protocol):
     """Whether audio may be sent only after a message of kind "ready"."""
     keeps_open: ClassVar[bool] = False
     """Whether another utterance may follow on the same connection."""
+    finds_end: ClassVar[bool] = True
+    """Whether the server ends an utterance by itself after silence, with a final: the policy `silence` can be run."""
 
     def headers(self, *, key: str, bearer: str) -> dict[str, str]:
         """Headers of the upgrade; `bearer` is the key of a proxy. Either may be empty."""

@@ -105,6 +105,7 @@ READERS: Final[Mapping[str, Callable[[str, object], Any]]] = MappingProxyType(
         "split": _word,
         "language": _word,
         "label": _one_of("complete", "cut"),
+        "id": _word,
         "limit": _whole(1),
         "text": _texts,
         "texts": _path,

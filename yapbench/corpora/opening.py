@@ -19,7 +19,9 @@ from yapbench.errors import UsageError
 TURNS: Final = "samples?kind=turn"
 PARAGRAPHS: Final = "samples?kind=paragraph&language=en"
 SENTENCES: Final = "samples?kind=turn&label=complete"
-"""What is sent where no corpus is named: to a turn server, to a speech-to-text server, to a stand-in for one."""
+SMALL_WORLD: Final = "samples?kind=turn&label=complete&id=*-tiny-*"
+"""What is sent where no corpus is named: to a turn server, to a speech-to-text server, to a stand-in for one, to a
+model that knows a small world."""
 
 
 def open_corpus(
@@ -63,10 +65,11 @@ def _from_path(wanted: Request, path: Path, *, kind: str | None, but: str | None
             split=wanted.split,
             language=wanted.language,
             label=wanted.label,
+            ids=wanted.id,
             limit=wanted.limit,
             need_text=need_text,
         )
-    _refuse(wanted, "kind", "split", "label", what=f"{path} has no {MANIFEST} that would say so")
+    _refuse(wanted, "kind", "split", "label", "id", what=f"{path} has no {MANIFEST} that would say so")
     if path.is_file():
         if len(wanted.text) > 1:
             raise UsageError(f"corpus: {len(wanted.text)} texts are given for the one file {path}")

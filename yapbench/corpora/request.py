@@ -19,7 +19,7 @@ from yapbench.corpora.noise import Noise
 from yapbench.corpus import Label
 from yapbench.errors import UsageError
 
-OF_PATH: Final = ("kind", "split", "language", "label", "limit", "text")
+OF_PATH: Final = ("kind", "split", "language", "label", "id", "limit", "text")
 OF_TTS: Final = ("voice", "rate", "pitch", "text", "texts", "length", "limit")
 OF_NOISE: Final = ("noise", "snr_db", "noise_seed")
 
@@ -34,6 +34,7 @@ class Request:
     split: str | None = None
     language: str | None = None
     label: Label | None = None
+    id: str | None = None
     limit: int | None = None
     text: tuple[str, ...] = ()
     texts: Path | None = None

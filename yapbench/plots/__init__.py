@@ -11,6 +11,7 @@ from yapbench.plots.ecdf import ecdf
 from yapbench.plots.engines import engines_compared
 from yapbench.plots.lateness import frame_lateness
 from yapbench.plots.lines import highlighted
+from yapbench.plots.look_ahead import look_ahead_trade
 from yapbench.plots.outcomes import failures_by_type
 from yapbench.plots.sessions import session_timeline
 from yapbench.plots.soak import MOST_SOAKS, latency_over_time
@@ -29,6 +30,7 @@ __all__ = [
     "highlighted",
     "latency_by_level",
     "latency_over_time",
+    "look_ahead_trade",
     "queue_and_inference",
     "resources_over_time",
     "rtfx_by_level",

@@ -12,7 +12,7 @@ from yapbench.captions import resources as resources_caption
 from yapbench.figure import Figure
 from yapbench.findings import Finding
 from yapbench.measures import Point
-from yapbench.obtained import setting_of
+from yapbench.obtained import model_name, setting_of
 from yapbench.plots.lines import highlighted, where
 from yapbench.report.gather import Gathered
 from yapbench.report.rows import Cell, percent
@@ -103,7 +103,9 @@ def _of_manner(gathered: Gathered, manner: Manner, points: Sequence[Point]) -> l
     mine = {point.trial_id for point in points}
     trials = [trial for trial in gathered.done if trial.info["trial_id"] in mine]
     lines = highlighted(points, by=f"{captions.felt(points)}_p50_ms")
+    trade = plots.look_ahead_trade(points, eos=manner.eos, slo_ms=gathered.slo_ms)
     found = [
+        *([trade] if trade is not None else []),
         plots.eos_by_level(points, eos=manner.eos, slo_ms=gathered.slo_ms),
         plots.ttfp_by_level(points, eos=manner.eos),
         plots.ecdf(
@@ -166,9 +168,10 @@ def _word_rows(points: Sequence[Point], names: Sequence[str]) -> list[_Words]:
 
 
 def notes(gathered: Gathered) -> list[str]:
-    """What must be said of scripted words."""
-    said = _scripted(gathered)
-    return [f"{said[0].upper()}{said[1:]}."] if said else []
+    """What must be said of scripted words, and of models that stand in for others."""
+    models = dict.fromkeys(model_name(trial.info) for trial in gathered.trials)
+    said = [_scripted(gathered), *(captions.STAND_INS.get(model, "") for model in models)]
+    return [f"{one[0].upper()}{one[1:]}." for one in said if one]
 
 
 def badges(gathered: Gathered) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from yapbench import axes, stats
 from yapbench.measures import Point
+from yapbench.obtained import SMALL_WORLDS
 from yapbench.validity import Verdict, limit_of_step_ms
 from yapbench.words import at, fine_ms, interval, ms, number, rate
 
@@ -23,6 +24,19 @@ SCRIPTED: Final = {
     "echo": "echo recognises nothing: its words are scripted, so its WER says that the measuring works and no more",
 }
 """Servers that are targets for the instrument, and what must be said of their words."""
+
+STAND_INS: Final = {
+    "tiny": "tiny is a small test checkpoint that knows a small world: some hundred words, said by a few synthetic "
+    "voices. Its WER and its speed say nothing of the model it stands in for",
+    "random": "random has the real size and random weights: it is for speed, its words mean nothing and are not scored",
+}
+"""Models that are measured in place of others, and what must be said of them."""
+
+WORLDS: Final = {model: f"In {model}'s small world" for model in sorted(SMALL_WORLDS)}
+"""How a sentence with a WER of such a model begins."""
+
+ENOUGH_UTTERANCES: Final = 30
+"""For a sentence on WER: of a few utterances without an error the bootstrap believes that there never is one."""
 
 LONGEST_NAMES: Final = 48
 """Characters of settings that are named one by one; more of them are counted."""

@@ -13,16 +13,14 @@ from yapbench import axes, stats
 from yapbench.effects import Effect, of_axis, of_level
 from yapbench.findings import Finding
 from yapbench.measures import Point
-from yapbench.streams import captions
+from yapbench.obtained import LOOK_AHEAD
+from yapbench.streams import captions, look_ahead
 from yapbench.streams.captions import Manner
 from yapbench.streams.measures import equal_work
 from yapbench.words import at, capital, ms, rate, value_of
 
 NOT_COMPARED: Final = ("eos", "pace")
 """What makes other times of the same server: no finding compares across these."""
-
-ENOUGH_UTTERANCES: Final = 30
-"""For a sentence on WER: of a few utterances without an error the bootstrap believes that there never is one."""
 
 _NAMES: Final = {"eos": "EOS", "eos_due": "EOS (from the due end message)", "ttfp": "TTFP"}
 
@@ -66,8 +64,9 @@ def _of_manner(points: Sequence[Point], manner: Manner) -> list[Finding]:
     since = captions.felt(points)
     found = [_growth(points, since)]
     for name in names:
-        found += [_sooner(points, name, since), _sooner(points, name, "ttfp")]
-    return [finding for finding in found if finding is not None]
+        if name != LOOK_AHEAD:  # what it changes is the work itself: that is a trade, and told as one
+            found += [_sooner(points, name, since), _sooner(points, name, "ttfp")]
+    return [*look_ahead.findings(points), *(finding for finding in found if finding is not None)]
 
 
 def _growth(points: Sequence[Point], time: str) -> Finding | None:
@@ -165,7 +164,7 @@ def _words(points: Sequence[Point]) -> list[Finding]:
         mine = {p.level: p for p in points if p.trial_id == trial and p.valid}
         if levels[0] in mine and levels[-1] in mine:
             pairs.append((mine[levels[0]]["wer"], mine[levels[-1]]["wer"]))
-    known = [(a, b) for a, b in pairs if a.known and b.known and min(a.n, b.n) >= ENOUGH_UTTERANCES]
+    known = [(a, b) for a, b in pairs if a.known and b.known and min(a.n, b.n) >= captions.ENOUGH_UTTERANCES]
     if not known:
         return []
     before, after = (sum(pair[k].value or 0.0 for pair in known) / len(known) for k in (0, 1))

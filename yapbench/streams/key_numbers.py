@@ -8,6 +8,7 @@ from typing import Final
 from yapbench import axes
 from yapbench.captions import Number
 from yapbench.measures import Point
+from yapbench.obtained import SMALL_WORLDS
 from yapbench.streams import captions
 from yapbench.words import at, interval, ms, rate
 
@@ -78,11 +79,14 @@ def _number(point: Point | None, measure: str, unit: str, label: str, names: Seq
 
 
 def _wer(points: Sequence[Point], names: Sequence[str], server: str) -> Number:
-    label = "scripted WER" if server in captions.SCRIPTED else "WER"
+    model = str(points[0].setting.get("model")) if points else ""
+    small = f"WER, {model}'s small world" if model in SMALL_WORLDS else "WER"
+    label = "scripted WER" if server in captions.SCRIPTED else small
     heaviest = max((p.level for p in points if p.valid and p["wer"].value is not None), default=None)
     best = _best([p for p in points if p.level == heaviest], "wer", 1)
     if best is None:
-        return Number(None, "%", label, "", "no utterance with a reference ended well")
+        why = next((p["wer"].reason for p in points if p["wer"].reason), "no utterance with a reference ended well")
+        return Number(None, "%", label, "", why)
     found = _number(best, "wer", "%", label, names)
     value = best["wer"].scaled(100)
     return Number(rate(value.value or 0.0), "%", label, interval(value), found.note)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from yapbench import measures, stats, wer
 from yapbench.measures import Point
+from yapbench.obtained import UNSCORED, model_name
 from yapbench.schema import Outcome, Phase
 from yapbench.stats import Estimate, Resample
 from yapbench.store import TrialData
@@ -62,6 +63,11 @@ MEASURES: Final = {
     **rates.MEASURES,
     "cpu_s_per_audio_s": "CPU time of the server's whole process tree per finished second of audio",
 }
+ACCURACY: Final = (
+    *("wer", "wer_mean", "wer_strict", "wer_unordered", "wer_raw", "substitutions", "deletions", "insertions"),
+    *("cer", "cer_raw", "empty_share", "made_up_words_per_min"),
+)
+"""What is said of texts against their references."""
 TAKEN_OVER: Final = ("ok_share", "cpu_percent", "rss_peak_mib", "vram_peak_mib")
 """Of measures.MEASURES, what is said of streams too; none of it is bootstrapped."""
 _UNUSED: Final = 2
@@ -137,6 +143,8 @@ def _point(trial: TrialData, base: Point, replicates: int) -> Point:
     cpu = base["cpu_ms_per_request"]
     per_audio = cpu.scaled(cpu.n / 1e3 / finished_s) if cpu.value is not None and finished_s else cpu
     found["cpu_s_per_audio_s"] = per_audio
+    if model_name(trial.info) in UNSCORED:
+        found |= dict.fromkeys(ACCURACY, Estimate.missing("random weights: its words mean nothing"))
     return replace(base, values={name: base[name] for name in TAKEN_OVER} | {name: found[name] for name in MEASURES})
 
 

@@ -16,6 +16,7 @@ from yapbench import plots
 from yapbench.figure import Figure
 from yapbench.markup import Markup
 from yapbench.measures import Point
+from yapbench.obtained import UNSCORED, model_name
 from yapbench.results import estimate, table
 from yapbench.schema import Phase
 from yapbench.store import TrialData
@@ -65,6 +66,7 @@ class StreamResults:
             captions.failures(self.points),
             self._words(),
             *(text for server, text in captions.SCRIPTED.items() if server == self.data.info.get("server")),
+            *(text for model, text in captions.STAND_INS.items() if model == model_name(self.data.info)),
             captions.lateness(self.points),
             *(
                 f"{p.level:g}: {p.validity.verdict}, {'; '.join(p.validity.reasons)}"
@@ -122,6 +124,8 @@ class StreamResults:
 
         Each utterance once, in its worst showing; of streams that ended well.
         """
+        if model_name(self.data.info) in UNSCORED:
+            return Markup("<p>Random weights: their words mean nothing.</p>")
         worst: dict[str, Score] = {}
         for name, found in self._measured:
             score = found.score
@@ -157,7 +161,8 @@ class StreamResults:
     def _words(self) -> str:
         known = [p for p in self.points if p["wer"].value is not None]
         if not known:
-            return "Words: no utterance with a reference ended well"
+            why = next((p["wer"].reason for p in self.points if p["wer"].reason), "")
+            return f"Words: {why or 'no utterance with a reference ended well'}"
         said = [f"{100 * (p['wer'].value or 0):.1f} % at {p.level:g}" for p in {p.level: p for p in known}.values()]
         norms = ", ".join(measures.norm_versions(found for _, found in self._measured))
         return f"WER {', '.join(said)} ({norms})"
