@@ -24,7 +24,7 @@ def read_flags(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m yapbench.benchgpu", description=__doc__)
     parser.add_argument("--budget-s", type=float, default=480.0, help="seconds in all, archive included [480]")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "runs" / "bench-gpu", help="results [runs/bench-gpu]")
-    parser.add_argument("--server", action="append", help="one of those declared; may be repeated [all]")
+    parser.add_argument("--server", action="append", help="one of those declared; may be repeated [all that can]")
     parser.add_argument("--model", help="as the server takes it [random: the real size, no download]")
     parser.add_argument("--device", help="cuda, cuda:1 or cpu [cuda]")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the grid")
@@ -43,13 +43,18 @@ def main(words: Sequence[str] | None = None) -> int:
     if not str(flags.device or "cuda").startswith("cpu") and not cuda_is_visible():
         return _refuse("no CUDA device is visible here; --device=cpu (make: DEVICE=cpu) runs the same on the CPU")
     try:
-        lacking = missing(benches, flags.model, flags.python)
+        lacking = {bench.server: missing([bench], flags.model, flags.python) for bench in benches}
     except (OSError, ValueError) as problem:
         return _refuse(f"--python: {problem}")
-    if lacking:
-        print(f"missing: {' '.join(lacking)}", file=sys.stderr)
+    can = [bench for bench in benches if not lacking[bench.server]]
+    if not can or (flags.server and len(can) < len(benches)):
+        every = dict.fromkeys(name for names in lacking.values() for name in names)
+        print(f"missing: {' '.join(every)}", file=sys.stderr)
         return USAGE
-    return _run(flags, benches, started_s)
+    for bench in benches:
+        if bench not in can:
+            print(f"{bench.server} is left out, missing: {' '.join(lacking[bench.server])}", flush=True)
+    return _run(flags, can, started_s)
 
 
 def missing(benches: Sequence[Bench], model: str | None, python: Path) -> list[str]:

@@ -44,6 +44,12 @@ class Level:
     failed: int
     verdict: str
     """VALID, DISTURBED or INVALID."""
+    unit: str = "/s"
+    """Of the rate."""
+    gpu_percent: float | None = None
+    """Mean share of time in which a kernel ran, as NVML says."""
+    vram_mib: float | None = None
+    """Largest memory in use on the GPU, everybody's; None: no GPU was watched."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class BareSize:
     rate: float
     p50_ms: float
     p95_ms: float
+    unit: str = "/s"
 
 
 @dataclass(frozen=True)
@@ -81,22 +88,26 @@ def bare_sizes(rounds: Iterable[Mapping[str, Any]]) -> list[BareSize]:
     for one in rounds:
         for size in one.get("sizes", ()):
             state = str(size.get("compile", {}).get("state", "off"))
-            mode = mode_words(one.get("dtype"), state, graphs=bool(one.get("graphs")))
+            look_ahead_ms = one.get("facts", {}).get("look_ahead_ms")
+            mode = mode_words(one.get("dtype"), state, graphs=bool(one.get("graphs")), look_ahead_ms=look_ahead_ms)
             found[mode, int(size["batch_size"])].append(size)
     pooled = []
     for (mode, batch_size), sizes in sorted(found.items()):
         call_ms = np.concatenate([np.asarray(size["call_ms"], dtype=np.float64) for size in sizes])
         items, seconds = sum(int(size["items"]) for size in sizes), sum(float(size["seconds"]) for size in sizes)
+        rate = sum(int(size["items"]) * float(size.get("worth", 1)) for size in sizes) / seconds
         p50_ms, p95_ms = (float(value) for value in np.percentile(call_ms, [50, 95]))
-        row = BareSize(mode, batch_size, len(sizes), items, len(call_ms), items / seconds, p50_ms, p95_ms)
+        unit = str(sizes[0].get("unit", "/s"))
+        row = BareSize(mode, batch_size, len(sizes), items, len(call_ms), rate, p50_ms, p95_ms, unit)
         pooled.append(row)
     return pooled
 
 
-def mode_words(dtype: object, compile_state: str, *, graphs: bool) -> str:
-    """bfloat16, eager | compiled | compile failed [, CUDA graphs]: what ran, not what was asked for."""
+def mode_words(dtype: object, compile_state: str, *, graphs: bool, look_ahead_ms: object = None) -> str:
+    """bfloat16, eager | compiled | compile failed [, CUDA graphs] [, 80 ms ahead]: what ran, not what was asked for."""
     words = [str(dtype or "default dtype").removeprefix("torch."), _STATES.get(compile_state, "eager")]
-    return ", ".join([*words, *(["CUDA graphs"] if graphs else [])])
+    words += ["CUDA graphs"] if graphs else []
+    return ", ".join([*words, *([] if look_ahead_ms is None else [f"{look_ahead_ms} ms ahead"])])
 
 
 def judge(bar: Bar, levels: Sequence[Level], bare: Sequence[BareSize]) -> list[Verdict]:
@@ -123,8 +134,8 @@ def _judge_rate(bar: Bar, mode: str, levels: Sequence[Level], bare: Sequence[Bar
     if best.n < ROUNDS_OF_ALL * best.level:
         result += ", indicative"
         note += f"a rate needs {ROUNDS_OF_ALL} answers of each client; "
-    server = f"{best.rate:.1f}/s (n={best.n}, {best.failed} failed)"
-    beside = f"{alone.rate:.1f}/s at batch {alone.batch_size} (n={alone.items}, {alone.rounds} rounds)"
+    server = f"{best.rate:.1f}{best.unit} (n={best.n}, {best.failed} failed)"
+    beside = f"{alone.rate:.1f}{alone.unit} at batch {alone.batch_size} (n={alone.items}, {alone.rounds} rounds)"
     return Verdict(bar.words, mode, result, best.setting, server, beside, value, note + _disturbed(best))
 
 
@@ -146,7 +157,7 @@ def _judge_p95(bar: Bar, mode: str, levels: Sequence[Level], bare: Sequence[Bare
 
 def _usable(bar: Bar, levels: Sequence[Level]) -> tuple[list[Level], str]:
     """The rows at the bar's level that may be believed, and how many were put aside."""
-    here = [row for row in levels if row.level == bar.level and row.rate]
+    here = [row for row in levels if row.level == bar.level and row.rate and _matches(row.asked, bar.of)]
     usable = [row for row in here if row.verdict != "INVALID"]
     aside = len(here) - len(usable)
     return usable, f"best of {len(usable)}; " + (f"{aside} INVALID left out; " if aside else "")

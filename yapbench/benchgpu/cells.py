@@ -89,15 +89,21 @@ def cells_of(bench: Bench, overrides: Mapping[str, Any]) -> list[Cell]:
     absent = {name for name, owner in bench.only_of.items() if owner not in has}
     absent |= {name for name, value in overrides.items() if value is None}
     kept = {name: value for name, value in parameters.items() if name not in absent}
-    grid = Sweep.from_mapping({**raw, "parameters": kept}, name=bench.server)
+    asked = absent | overrides.keys()
+    blocks = [{name: v for name, v in block.items() if name not in asked} for block in raw.get("grids", [{}])]
+    grid = Sweep.from_mapping({**raw, "parameters": kept, "grids": blocks}, name=bench.server)
     anchors = [{name: value for name, value in anchor.items() if name not in absent} for anchor in bench.anchors]
     wanted = [anchor for anchor in anchors if not _contradicts(anchor, overrides)]
     base = {**grid.fixed, "sweep": bench.server}
     sets = with_anchors(
         [{**base, **{name: values[0] for name, values in grid.axes.items()}, **anchor} for anchor in wanted],
-        [{**base, **chosen} for chosen in widest_first(grid.axes)],
+        [
+            {**each.fixed, "sweep": bench.server, **chosen}
+            for each in (grid, *grid.more)
+            for chosen in widest_first(each.axes)
+        ],
     )
-    axes = tuple(dict.fromkeys([*grid.axes, *(name for anchor in wanted for name in anchor)]))
+    axes = tuple(dict.fromkeys([*grid.axis_names, *(name for anchor in wanted for name in anchor)]))
     return [Cell(bench, grid.notebook, chosen, axes) for chosen in sets]
 
 

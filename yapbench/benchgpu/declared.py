@@ -36,6 +36,8 @@ class Bar:
     """Answers a second / the highest rate that the bare model reached in the same mode."""
     most_added_p95_ms: float | None = None
     """p95 of the answers - p95 of the bare model's single calls in the same mode."""
+    of: Mapping[str, Any] = field(default_factory=dict)
+    """Values that a setting must have been asked for to be held against the bar; None: not given."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ class Pair:
     words: str
     first: Mapping[str, Any]
     then: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Which of a point's values are its rate and its times, and how they are said."""
+
+    rate: str = "rps"
+    p50_ms: str = "latency_p50_ms"
+    p95_ms: str = "latency_p95_ms"
+    unit: str = "/s"
+    """Behind a rate; the bare program says the same of its own."""
+    words: str = "rates are answers per second, times those from when a request was meant to be sent"
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,8 @@ class Bench:
     """Parameters that, set to true, make a start longer with every batch size: estimated apart, by batch size, and the
     bare model is asked for its smallest and largest batch only."""
     batch_sizes: str = "batch_buckets"
-    """The parameter that lists the sizes that the server's batches have."""
+    """The parameter that lists the sizes that the server's batches have, or is the largest."""
+    counts: Counts = Counts()
     anchors: tuple[Mapping[str, Any], ...] = ()
     """Settings that come before the widest-first order, because bars compare them or people start from them."""
     pairs: tuple[Pair, ...] = ()
@@ -115,7 +130,19 @@ SERVER_NEEDS: Final = (
 )
 """What every server of the catalogue imports."""
 
+_STREAMS: Final = Counts(
+    rate="audio_s_per_s",
+    p50_ms="flush_p50_ms",
+    p95_ms="flush_p95_ms",
+    unit=" audio s/s",
+    words="rates are seconds of audio finished per second, times those from the end message to the final text",
+)
+
 _TODAY: Final = {"dtype": "bfloat16", "torch_compile": False, "batch_buckets": "1,2,4,6", "window_ms": 5}
+
+_MANY: Final = {"look_ahead_ms": 80, "dtype": "float32", "max_batch": 256, "step_ms": 20, "cuda_graphs": False}
+_FAST: Final = {**_MANY, "pace": 0}
+"""As fast as it is taken: live streams would never show the highest rate."""
 
 BENCHES: Final = (
     Bench(
@@ -147,6 +174,34 @@ BENCHES: Final = (
         bars=(
             Bar("64 clients: at least 0.90 of the bare model's rate", 64, least_share_of_rate=0.90),
             Bar("1 client: p95 at most the bare model's + 2 ms", 1, most_added_p95_ms=2.0),
+        ),
+    ),
+    Bench(
+        server="fastconformer",
+        grid="sweeps/fastconformer.yaml",
+        bare="benchmarks/bare/fastconformer.py",
+        # Three levels of three seconds, or a setting would take two minutes of the budget.
+        defaults={"model": "random", "device": "cuda", "concurrency": [1, 64, 256], "duration_s": 3},
+        runtimes={
+            "nemo": (
+                Need("torch", least="2.11"),
+                Need("nemo", "nemo_toolkit"),
+                Need("omegaconf"),
+                Need("sentencepiece"),
+            )
+        },
+        only_of={"cuda_graphs": "cuda", "graph_batches": "cuda"},
+        # Not cuda_graphs: the bare model is what NeMo gives, and the server's own graphs are held against it, too.
+        mode=("model", "device", "dtype", "look_ahead_ms", "decoder", "threads"),
+        batch_sizes="max_batch",
+        counts=_STREAMS,
+        anchors=(_FAST, _MANY, {**_FAST, "cuda_graphs": True}, {**_FAST, "dtype": "bfloat16"}),
+        pairs=(Pair("the step as NeMo runs it; then recorded as CUDA graphs", _FAST, {"cuda_graphs": True}),),
+        bars=(
+            Bar("256 streams: at least 0.90 of the bare model's rate", 256, least_share_of_rate=0.90, of={"pace": 0}),
+            Bar(
+                "1 stream: p95 at most one step of the bare model + 10 ms", 1, most_added_p95_ms=10.0, of={"pace": None}
+            ),
         ),
     ),
 )

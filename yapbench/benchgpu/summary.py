@@ -16,9 +16,13 @@ from yapbench.benchgpu.bars import BareSize, Level, Verdict
 from yapbench.benchgpu.cells import Cell
 from yapbench.benchgpu.declared import Bench
 from yapbench.obtained import compile_words, setting_of
+from yapbench.verbs import devices
 
 BARE: Final = "bare"
 """Folder of the bare model's rounds, one file for each setting they stood beside."""
+
+GPUS: Final = "gpus.json"
+"""In a trial's folder: what its GPUs did, by load level."""
 
 UNVERIFIED: Final = "Unverified until run on CUDA: these numbers come from the device named below."
 
@@ -41,7 +45,8 @@ def levels_of(folder: Path, standing: Standing) -> list[Level]:
         info = standing.infos.get(cell.trial_id)
         if info is None or info["status"] != "done":
             continue
-        found += [_level(cell, info, point) for point in read_summary(folder / cell.trial_id)["points"]]
+        points, gpus = read_summary(folder / cell.trial_id)["points"], read_gpus(folder / cell.trial_id)
+        found += [_level(cell, info, point, gpus.get(f"{point['level']:g}", {})) for point in points]
     return found
 
 
@@ -54,11 +59,26 @@ def read_summary(trial: Path) -> dict[str, Any]:
     return value
 
 
-def mode_of(info: Mapping[str, Any]) -> str:
-    """What computed in a trial: the dtype obtained and how compiling ended."""
+def read_gpus(trial: Path) -> dict[str, dict[str, float | None]]:
+    """By load level, {"util_percent": mean, "vram_mib": peak} of a trial's GPUs, from its rows where not yet kept."""
+    path = trial / GPUS
+    if not path.exists():
+        found = store.read_trial(trial)
+        levels = [float(point["level"]) for point in read_summary(trial)["points"]]
+        watched = zip(levels, devices.during(found, levels), strict=True)
+        rows = {f"{at:g}": {"util_percent": d.util_mean.value, "vram_mib": d.vram_peak_mib.value} for at, d in watched}
+        store.write_json(path, rows)
+    value: dict[str, dict[str, float | None]] = store.read_json(path)
+    return value
+
+
+def mode_of(bench: Bench, info: Mapping[str, Any]) -> str:
+    """What computed in a trial: the dtype obtained, how compiling ended, and what else the bare model has, too."""
     setting, obtained = setting_of(info), info.get("obtained") or {}
     dtype = obtained.get("dtype") or setting.get("dtype")
-    return bars.mode_words(dtype, str(setting.get("torch_compile")), graphs=bool(setting.get("cuda_graphs")))
+    graphs = bool(setting.get("cuda_graphs")) and "cuda_graphs" in bench.mode
+    look_ahead_ms = obtained.get("look_ahead_ms")
+    return bars.mode_words(dtype, str(setting.get("torch_compile")), graphs=graphs, look_ahead_ms=look_ahead_ms)
 
 
 def round_path(folder: Path, cell: Cell) -> Path:
@@ -101,22 +121,26 @@ def on_cuda(rounds: Sequence[Mapping[str, Any]]) -> bool:
     return bool(devices) and all(device.startswith("cuda") for device in devices)
 
 
-def _level(cell: Cell, info: Mapping[str, Any], point: Mapping[str, Any]) -> Level:
+def _level(cell: Cell, info: Mapping[str, Any], point: Mapping[str, Any], gpu: Mapping[str, Any]) -> Level:
     def value(name: str) -> float | None:
         found = point["values"][name]["value"]
         return None if found is None else float(found)
 
+    counts = cell.bench.counts
     return Level(
-        mode=mode_of(info),
+        mode=mode_of(cell.bench, info),
         setting=cell.words,
         asked=info["asked"],
         level=float(point["level"]),
-        rate=value("rps"),
-        p50_ms=value("latency_p50_ms"),
-        p95_ms=value("latency_p95_ms"),
+        rate=value(counts.rate),
+        p50_ms=value(counts.p50_ms),
+        p95_ms=value(counts.p95_ms),
         n=int(point["n"]),
         failed=sum(point["failures"].values()),
         verdict=str(point["validity"]["verdict"]),
+        unit=counts.unit,
+        gpu_percent=gpu.get("util_percent"),
+        vram_mib=gpu.get("vram_mib"),
     )
 
 
@@ -137,6 +161,7 @@ def _heading(
         f"- {done} of {len(standing.cells)} settings measured, {failed} failed, {cut} cut short by the budget",
         f"- commit {commit or 'unknown'}{' with uncommitted changes' if facts.get('git', {}).get('dirty') else ''}",
         "- random weights have the published size and speed; their decisions mean nothing",
+        f"- {bench.counts.words}",
         "",
     ]
 
@@ -179,7 +204,7 @@ def _pairs(bench: Bench, levels: Sequence[Level]) -> list[str]:
 
 
 def _times(row: Level) -> tuple[str, str]:
-    rate = bars.NOT_MEASURED if row.rate is None else f"{row.rate:.1f}/s (n={row.n})"
+    rate = bars.NOT_MEASURED if row.rate is None else f"{row.rate:.1f}{row.unit} (n={row.n})"
     return rate, bars.NOT_MEASURED if row.p50_ms is None else f"{row.p50_ms:.2f} ms"
 
 
@@ -193,9 +218,25 @@ def _settings(standing: Standing, levels: Sequence[Level]) -> list[str]:
         ends = [min(mine, key=lambda row: row.level), max(mine, key=lambda row: row.level)] if mine else []
         said = [f"{row.level:g}: {_times(row)[0]}, p95 {row.p95_ms or 0:.2f} ms, {row.verdict}" for row in ends]
         failure = (info.get("failure") or {}).get("message", "")
-        rows.append((cell.words, mode_of(info), compile_words(info.get("obtained") or {}), *(said or [failure, ""])))
-    head = ("setting", "ran as", "compiling", "fewest clients", "most clients")
+        ran_as, compiling = mode_of(cell.bench, info), compile_words(info.get("obtained") or {})
+        rows.append((cell.words, ran_as, compiling, *(said or [failure, ""]), *_gpu(mine)))
+    head = (
+        "setting",
+        "ran as",
+        "compiling",
+        "fewest clients",
+        "most clients",
+        "GPU % at most clients",
+        "VRAM MiB, peak",
+    )
     return ["## Settings, in the order of the plan", "", *table(head, rows), ""]
+
+
+def _gpu(levels: Sequence[Level]) -> tuple[str, str]:
+    """Utilisation under most clients and the most memory at any time; a dash where no GPU was watched."""
+    busy = max(levels, key=lambda row: row.level).gpu_percent if levels else None
+    held = max((row.vram_mib for row in levels if row.vram_mib is not None), default=None)
+    return "-" if busy is None else f"{busy:.0f}", "-" if held is None else f"{held:.0f}"
 
 
 def _bare(sizes: Sequence[BareSize], rounds: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -203,7 +244,7 @@ def _bare(sizes: Sequence[BareSize], rounds: Sequence[Mapping[str, Any]]) -> lis
     for s in sizes:
         calls = f"{s.calls} in {s.rounds} round{'' if s.rounds == 1 else 's'}"
         times = f"{s.p50_ms:.2f} ms", f"{s.p95_ms:.2f} ms"
-        rows.append((s.mode, str(s.batch_size), f"{s.rate:.1f}/s (n={s.items})", *times, calls))
+        rows.append((s.mode, str(s.batch_size), f"{s.rate:.1f}{s.unit} (n={s.items})", *times, calls))
     head = ("mode", "batch", "rate", "call p50", "call p95", "calls")
     errors = sorted({str(one["error"]) for one in rounds if one.get("error")})
     return ["## The bare model, between the settings", "", *table(head, rows), *[f"- failed: {e}" for e in errors], ""]
