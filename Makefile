@@ -7,7 +7,7 @@ SWEEP ?= sweeps/smart_turn-quick.yaml
 PYTEST := $(BIN)/python -m pytest
 export PYTHON
 
-.PHONY: help setup setup-test setup-lab demo test test-fast soak bench bench-gpu lab lint hooks clean
+.PHONY: help setup setup-test setup-lab demo demo-stt test test-fast soak bench bench-gpu lab lint hooks clean
 
 help: ## this list
 	@while IFS= read -r line; do [[ $$line =~ ^([a-z-]+):.*\#\#\ (.*)$$ ]] && printf '  make %-10s %s\n' "$${BASH_REMATCH[1]}" "$${BASH_REMATCH[2]}" || true; done < Makefile
@@ -23,6 +23,10 @@ setup-lab:
 
 demo: setup ## a small Smart Turn sweep on this machine's CPU, then its HTML report
 	@$(BIN)/yapbench sweep $(SWEEP)
+
+demo-stt: setup ## the same for streaming speech-to-text: installs NeMo (2.2 GB), sweeps a small FastConformer
+	@$(BIN)/yapbench install fastconformer
+	@$(BIN)/yapbench sweep sweeps/fastconformer-quick.yaml
 
 test: setup-test ## lint, types and every test but the soak
 	@scripts/lint.sh

@@ -33,6 +33,7 @@ CODE: Final = (
     "clients/call.py",
     "clients/codec.py",
     "clients/echo_stream.py",
+    "clients/fastconformer.py",
     "clients/framing.py",
     "clients/interface.py",
     "clients/line.py",

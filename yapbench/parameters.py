@@ -82,6 +82,7 @@ def _stream(given: Mapping[str, Any], client: str) -> StreamOptions | None:
     if isinstance(retries, bool) or not isinstance(retries, int):
         raise UsageError(f"retries is {retries!r}; it must be a whole number from 0")
     options = StreamOptions(**asked)
+    clients.require_end(client, options)
     samples_per_frame(options.frame_ms, clients.CODECS[client].sample_rate_hz)
     return options
 

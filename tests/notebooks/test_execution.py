@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from yapbench import envs
 from yapbench.store import read_trial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,9 +18,9 @@ PAPERMILL = Path(sys.executable).with_name("papermill")
 SMALL = ["-p", "concurrency", "2", "-p", "requests", "12", "-p", "warmup", "2"]
 
 
-def papermill(notebook: str, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def papermill(notebook: str, out: Path, *arguments: str, timeout_s: float = 110) -> subprocess.CompletedProcess[str]:
     command = [str(PAPERMILL), f"notebooks/{notebook}.ipynb", str(out), "-k", "python3", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout_s)
 
 
 def servers_left(marker: str) -> list[int]:
@@ -56,6 +57,27 @@ def test_the_notebook_of_streams_measures_what_echo_was_told(tmp_path: Path) -> 
     assert list(data.utterances["outcome"].unique()) == ["ok"]
     text = (tmp_path / "out.ipynb").read_text()
     assert "<svg" in text and "<ins>mumble</ins>" in text and '"output_type": "error"' not in text
+    assert servers_left(str(folder)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(
+    not envs.environment("nemo").is_complete(), reason="needs environment nemo (yapbench install fastconformer)"
+)
+def test_the_notebook_of_fastconformer_measures_the_look_ahead_that_was_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    chosen = {"model": "tiny", "device": "cpu", "look_ahead_ms": 480, "concurrency": "2", "requests": 6}
+    given = [word for name, value in (chosen | {"out_dir": folder}).items() for word in ("-p", name, str(value))]
+    done = papermill("40_fastconformer", tmp_path / "out.ipynb", *given, timeout_s=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    data = read_trial(folder)
+    assert (data.info["settings"]["look_ahead_ms"], data.info["obtained"]["look_ahead_ms"]) == (480, 480)
+    assert list(data.utterances["outcome"].unique()) == ["ok"]
+    assert all("-tiny-" in one for one in data.utterances["utterance_id"])
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "tiny in float32 on cpu, rnnt, look-ahead 480 ms" in text
+    assert "<svg" in text and "knows a small world" in text and '"output_type": "error"' not in text
     assert servers_left(str(folder)) == []
 
 

@@ -97,11 +97,15 @@ def trial(
     slo_ms: float = 300.0,
     certificate: Mapping[str, Any] | str | None = "absent",
     settings: Mapping[str, Any] | None = None,
+    wrong: float = 0.1,
+    behind_ms: float = 0.0,
+    obtained: Mapping[str, Any] | None = None,
 ) -> store.TrialData:
     """Write one finished trial of streams into `folder` and read it back.
 
     EOS is log-normal around `base_ms` x `slow`, growing with the level. From `failing_from` streams on a share of
-    `failing` fails. `certificate`: "absent" leaves the key out.
+    `failing` fails. `certificate`: "absent" leaves the key out. `wrong`: share of the utterances with every "the" heard
+    wrongly; `behind_ms`: how far the partials are behind what was said.
     """
     options = options or StreamOptions()
     rng = np.random.default_rng(seed)
@@ -111,7 +115,18 @@ def trial(
         for level in levels:
             failing_share = failing if level >= failing_from else 0.0
             made = _level(
-                rng, level, repeat, count, now_ns, options, slow * base_ms, failing_share, lateness_ms, partials
+                rng,
+                level,
+                repeat,
+                count,
+                now_ns,
+                options,
+                slow * base_ms,
+                failing_share,
+                lateness_ms,
+                partials,
+                wrong,
+                behind_ms,
             )
             steady = [row for row in made if row["phase"] == "steady"]
             end_ns = max(row["ended_ns"] for row in steady)
@@ -129,7 +144,7 @@ def trial(
         "load": {**load, "stream": asdict(options), "workers": 1},
         "slo_ms": slo_ms,
         "points": points,
-        "obtained": {"server": server},
+        "obtained": {"server": server, **(obtained or {})},
         "corpus": {"name": "sentences", "sha256": "c" * 64, "utterances": len(SENTENCES), "audio_s": 24.0},
         "model": {},
     }
@@ -153,6 +168,25 @@ def sweep(folder: Path, *, count: int = 140, **more: Any) -> Path:
     return folder
 
 
+def look_aheads(folder: Path, *, decoders: Iterable[str] = ("rnnt",), model: str = "stt", **more: Any) -> Path:
+    """0, 80, 480 and 1040 ms of look-ahead: the more, the later the words and the fewer wrong."""
+    for decoder in decoders:
+        for ahead_ms, wrong in ((0, 0.5), (80, 0.3), (480, 0.2), (1040, 0.1)):
+            setting = {"model": model, "decoder": decoder, "look_ahead_ms": None, "att_ctx": f"70,{ahead_ms // 80}"}
+            trial(
+                folder / f"{decoder}{ahead_ms:05d}",
+                server="fastconformer",
+                client="fastconformer",
+                base_ms=40 + 0.06 * ahead_ms,
+                behind_ms=60 + ahead_ms,
+                wrong=min(1.0, wrong * (1.6 if decoder == "ctc" else 1.0)),
+                settings=setting,
+                obtained={"look_ahead_ms": ahead_ms},
+                **{"count": 140, "slo_ms": 500.0, **more},
+            )
+    return folder
+
+
 def _level(
     rng: np.random.Generator,
     level: float,
@@ -164,6 +198,8 @@ def _level(
     failing: float,
     lateness_ms: float,
     partials: int,
+    wrong: float,
+    behind_ms: float,
 ) -> list[dict[str, Any]]:
     """A closed loop of `level` streams: each begins its next utterance when the last one ended."""
     users, warmup = int(level), 2
@@ -176,7 +212,7 @@ def _level(
         if failing and index >= warmup and rng.random() < failing:
             outcome = str(rng.choice(["timeout", "rejected_at_capacity", "no_final"], p=[0.5, 0.3, 0.2]))
         eos_ms = base_ms * (1 + level / 20) * math.exp(rng.normal(0, 0.25))
-        row = _utterance(rng, free_ns[user], options, eos_ms, outcome, lateness_ms, partials, index)
+        row = _utterance(rng, free_ns[user], options, eos_ms, outcome, lateness_ms, partials, index, wrong, behind_ms)
         rows.append(row | {"level": float(level), "repeat": repeat, "phase": phase, "index": index, "stream": user})
         free_ns[user] = row["ended_ns"] + int(rng.uniform(60, 140) * MS)
     return rows
@@ -191,13 +227,15 @@ def _utterance(
     lateness_ms: float,
     partials: int,
     index: int,
+    wrong: float,
+    behind_ms: float,
 ) -> dict[str, Any]:
     """One utterance; words every 0.3 s from 0.2 s on. A server that is slower than the audio is not made up."""
     said = SENTENCES[index % len(SENTENCES)]
     spoken = [(word, 0.2 + 0.3 * k, 0.45 + 0.3 * k) for k, word in enumerate(said.split())]
     end_s = spoken[-1][2]
     frames = math.ceil(1e3 * end_s / options.frame_ms)
-    heard = said.replace("the", "a") if rng.random() < 0.1 else said
+    heard = said.replace("the", "a") if rng.random() < wrong else said
     pace = options.pace or 50.0
     end_ms = 1e3 * end_s / pace
     final_ms = end_ms + eos_ms
@@ -206,6 +244,7 @@ def _utterance(
     for k in range(partials):
         shown = 1 + k * (len(words) - 1) // max(1, partials)
         at_ms = 1e3 * spoken[min(shown, len(spoken)) - 1][2] / pace + 0.7 * eos_ms + rng.uniform(0, 40) / pace
+        at_ms = min(at_ms + behind_ms / pace, final_ms) if behind_ms else at_ms
         script.append((at_ms, "partial", " ".join(words[:shown])))
     script.append((final_ms, "final", heard))
     script.sort(key=lambda event: event[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,3 +90,18 @@ def test_a_pair_is_compared_where_both_were_measured() -> None:
     older = Level(MODE, "older", {"window_ms": 5, "idle_gap_ms": 0}, 4, 50.0, 20.0, 30.0, 500, 0, "VALID")
     (found,) = bars.compare(pair, [older, level(4, 60.0), level(8, 70.0)])
     assert (found.level, found.first.rate, found.then.rate) == (4, 50.0, 60.0)
+
+
+def test_a_bare_streams_rate_is_in_seconds_of_audio_and_look_aheads_are_apart() -> None:
+    stream = size(4, [100.0] * 5) | {"worth": 0.16, "unit": " audio s/s"}
+    rounds = [{"dtype": "float32", "facts": {"look_ahead_ms": ahead}, "sizes": [stream]} for ahead in (80, 1040)]
+    found = bars.bare_sizes(rounds)
+    assert [row.mode for row in found] == ["float32, eager, 1040 ms ahead", "float32, eager, 80 ms ahead"]
+    assert found[0].rate == pytest.approx(4 * 0.16 / 0.1) and found[0].unit == " audio s/s"
+
+
+def test_a_bar_of_live_streams_is_not_held_against_those_that_are_sent_as_fast_as_they_are_taken() -> None:
+    fast = replace(level(1, 100.0, p95_ms=900.0), asked={"pace": 0})
+    bar = replace(P95, of={"pace": None})
+    assert bars.judge(bar, [fast], [alone(1, 1.0)])[0].result == "not measured"
+    assert bars.judge(bar, [fast, level(1, 5.0, p95_ms=9.0)], [alone(1, 1.0)])[0].value == pytest.approx(1)

@@ -72,3 +72,29 @@ def test_a_trial_is_the_one_that_a_sweep_would_run() -> None:
     parameters = {"sessions": 1, "window_ms": 5, "batch_buckets": "1,2", "concurrency": "1,4", "duration_s": 2}
     same = {"model": "v3-onnx", "device": "cpu", "warmup": 64, "seed": 1, "sweep": "by hand", **parameters}
     assert cell.trial_id == Trial.from_parameters("smart_turn", "10_smart_turn", same).trial_id
+
+
+def streams(**overrides: Any) -> list[Cell]:
+    found = lookup("fastconformer")
+    assert found
+    return cells_of(found, overrides)
+
+
+def test_every_grid_of_a_file_is_run_and_an_override_reaches_into_each() -> None:
+    found = streams(dtype=["float32"], look_ahead_ms=80)
+    graphs = [cell for cell in found if cell.parameters.get("cuda_graphs")]
+    assert graphs and len(graphs) < len(found)
+    assert {cell.parameters["dtype"] for cell in found} == {"float32"}
+    assert len({cell.trial_id for cell in found}) == len(found)
+
+
+def test_the_fastest_and_the_live_load_come_first() -> None:
+    first, second = streams()[:2]
+    assert (first.parameters["pace"], second.parameters.get("pace")) == (0, None)
+    assert first.batch_sizes == [1, first.parameters["max_batch"]] and first.mode == second.mode
+
+
+def test_streams_on_a_cpu_have_no_recorded_graphs() -> None:
+    found = streams(device="cpu", model="random", max_batch=2, threads=1)
+    assert not any({"cuda_graphs", "graph_batches"} & cell.parameters.keys() for cell in found)
+    assert all(dict(cell.mode)["threads"] == 1 for cell in found)

@@ -21,6 +21,7 @@ from yapbench.envs import environment
 ROOT = Path(__file__).resolve().parents[2]
 LOAD = ("--set", "concurrency=[1,2]", "--set", "duration_s=0.6", "--set", "warmup=2", "--bare-s=0.1")
 TORCH = environment("torch")
+NEMO = environment("nemo")
 
 
 def start(
@@ -110,3 +111,22 @@ def test_pytorch_in_an_interpreter_of_its_own_serves_and_loops(tmp_path: Path) -
     (trial,) = store.read_sweep(tmp_path / "out" / "smart_turn")
     assert (trial.info["status"], trial.info["obtained"]["backend"]) == ("done", "v2-torch")
     assert "| float32, eager | 2 |" in packed(tmp_path / "out")["bench/smart_turn/summary.md"].decode()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not NEMO.is_complete(), reason="needs environment nemo (yapbench install fastconformer)")
+def test_streams_are_held_against_the_bare_model(tmp_path: Path) -> None:
+    one = [f"{name}={value}" for name, value in {"max_batch": 2, "step_ms": 20, "dtype": "float32"}.items()]
+    one += ["look_ahead_ms=80", "threads=1", "corpus=samples?kind=turn&limit=8", "max_streams=null"]
+    load = [f"{name}={value}" for name, value in {"concurrency": "[1,2]", "duration_s": 1, "warmup": 1}.items()]
+    words = ["--server=fastconformer", "--bare-s=0.1", f"--python={NEMO.python}"]
+    flags = tuple(word for one_of in (*one, *load) for word in ("--set", one_of))
+    bench = start(tmp_path, *words, model="tiny", load=flags, budget_s=240)
+    said = bench.communicate(timeout=250)[0]
+    assert bench.returncode == 0, said
+    trials = store.read_sweep(tmp_path / "fastconformer")
+    assert {trial.info["status"] for trial in trials} == {"done"}
+    summary = packed(tmp_path)["bench/fastconformer/summary.md"].decode()
+    assert "| float32, eager, 80 ms ahead | 2 |" in summary and "audio s/s" in summary
+    assert "Unverified until run on CUDA" in summary and "GPU % at most clients" in summary

@@ -13,7 +13,7 @@ import soundfile
 
 from tests.real_speech import folders
 from tests.yapbench.audio_files import write
-from yapbench.corpora.opening import PARAGRAPHS, open_corpus
+from yapbench.corpora.opening import PARAGRAPHS, SMALL_WORLD, open_corpus
 from yapbench.errors import UsageError
 
 
@@ -183,3 +183,17 @@ def test_streams_take_a_manifests_lines_but_its_turns(tmp_path: Path) -> None:
     assert [one.id for one in open_corpus(f"{tmp_path}?kind=turn", but="turn")] == ["turn"]
     with pytest.raises(UsageError, match="no utterance with label=cut; kinds: None, call, turn"):
         open_corpus(f"{tmp_path}?label=cut", but="turn")
+
+
+def test_samples_can_be_chosen_by_a_pattern_of_their_ids() -> None:
+    found = open_corpus(SMALL_WORLD, but="turn", need_text=True)
+    assert len(found) == 32
+    assert all("-tiny-" in one.id and one.label == "complete" for one in found)
+    assert [one.id for one in open_corpus("samples?id=turn-cut-tiny-00?-*")] == ["turn-cut-tiny-008-rms-p0.90"]
+    with pytest.raises(UsageError, match="no utterance with id=turn-tiny; kinds: "):
+        open_corpus("samples?id=turn-tiny")
+
+
+def test_a_folder_without_a_manifest_has_no_ids_to_choose_by(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"id 'a' does not apply: .* has no manifest"):
+        open_corpus(f"{librispeech(tmp_path / 'l')}?id=a")

@@ -40,16 +40,19 @@ def test_a_code_that_is_fine_ends_nobody() -> None:
 
 
 def test_an_exception_of_the_listener_ends_all() -> None:
+    before = psutil.Process().children()
+
     def interrupt(number: int, line: dict[str, Any]) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(FOREVER, FOREVER, on_line=interrupt)
-    assert psutil.Process().children() == []
+    assert psutil.Process().children() == before
 
 
 def test_a_command_that_cannot_be_started_leaves_none_of_the_others() -> None:
+    before = psutil.Process().children()
     commands = [[sys.executable, "-c", FOREVER], ["/no/such/program"]]
     with pytest.raises(FileNotFoundError):
         crew.run(commands, environment={}, fine=(0,), on_line=lambda number, line: None)
-    assert psutil.Process().children() == []
+    assert psutil.Process().children() == before

@@ -111,6 +111,11 @@ def test_each_way_of_fitting_or_not(one: Candidate, place: Place, graphics: Grap
     assert says in finding.what and finding.remedy == remedy and finding.ok == (not remedy) and not finding.needed
 
 
+def test_a_device_that_is_not_there_is_named_by_the_servers_own_variable() -> None:
+    one = models.look_at(catalog.lookup("fastconformer"), "tiny", 1.0)
+    assert "a GPU for --device=cuda:0 (ASR_DEVICE)" in models.fit(one, TORCH, Graphics()).what
+
+
 def test_all_that_a_model_lacks_is_one_command() -> None:
     finding = models.fit(replace(V2, weights="", lack="not here"), ABSENT, Graphics())
     assert finding.what == "smart_turn --model=v2: needs environment torch and its weights"

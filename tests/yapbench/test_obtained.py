@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from yapbench import axes
-from yapbench.obtained import compile_words, setting_of
+from yapbench.obtained import compile_words, model_name, setting_of
 
 
 def info(model: str, dtype: str | None = None, *, obtained: str = "int8", compile_state: str = "off") -> dict[str, Any]:
@@ -68,3 +68,22 @@ def test_how_compiling_ended_in_words() -> None:
     status["compile"] |= {"state": "failed", "error": "RuntimeError: no compiler"}
     assert compile_words(status) == "compile failed after 2.5 s (1 of 3 shapes): RuntimeError: no compiler"
     assert compile_words({}) == compile_words(info("tiny")["obtained"]) == ""
+
+
+@pytest.mark.parametrize(
+    "asked", [{"look_ahead_ms": 480, "att_ctx": "70,1"}, {"look_ahead_ms": None, "att_ctx": "70,6"}]
+)
+def test_a_look_ahead_is_the_same_however_it_was_asked_for(asked: dict[str, Any]) -> None:
+    found = setting_of({"settings": asked, "obtained": {"look_ahead_ms": 480}})
+    assert found == {"look_ahead_ms": 480, "att_ctx": "70"}
+    assert axes.label(found, ("look_ahead_ms",)) == "look-ahead 480 ms"
+    assert setting_of({"settings": asked}) == asked  # a trial that never started
+
+
+def test_of_a_server_that_ran_already_its_own_settings_count() -> None:
+    facts = {"settings": {"model": "the/default", "step_ms": 20.0}, "asked": {"url": "http://host"}}
+    said = {"model": "random", "step_ms": 80.0, "port": 8000}
+    found = setting_of({**facts, "obtained": {"settings": said}})
+    assert (found["model"], found["step_ms"], "port" in found) == ("random", 80.0, False)
+    assert model_name({**facts, "obtained": {"settings": said}}) == "random"
+    assert model_name({**facts, "asked": {}, "obtained": {"settings": said}}) == "the/default"

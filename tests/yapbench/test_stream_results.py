@@ -66,3 +66,17 @@ def test_a_failed_trial_says_so_and_invents_nothing(tmp_path: Path) -> None:
     results = StreamResults(made_up.failed(tmp_path / "t"))
     assert "the server failed" in results.conclusion().markup
     assert results.points == []
+
+
+def test_a_model_that_stands_in_for_another_is_called_so(tmp_path: Path) -> None:
+    trial = made_up_sessions.trial(tmp_path / "a", levels=[1], count=4, server="stt", settings={"model": "tiny"})
+    assert "tiny is a small test checkpoint that knows a small world" in StreamResults(trial).conclusion().markup
+
+
+def test_random_weights_are_not_scored(tmp_path: Path) -> None:
+    trial = made_up_sessions.trial(tmp_path / "a", levels=[1], count=4, server="stt", settings={"model": "random"})
+    results = StreamResults(trial)
+    assert "Words: random weights: its words mean nothing" in results.conclusion().markup
+    assert "<del>" not in results.transcripts().markup
+    assert (results.points[0]["wer"].value, results.points[0]["cer"].value) == (None, None)
+    assert results.points[0]["eos_p50_ms"].value is not None

@@ -115,6 +115,33 @@ def test_streams_get_what_has_a_transcript_and_turns_only_when_asked_for() -> No
     assert all(one.text and one.label == "complete" for one in echo().corpus)
 
 
+def test_a_model_of_a_small_world_is_sent_texts_of_it() -> None:
+    def sent(**parameters: Any) -> list[str]:
+        return [one.id for one in Trial.from_parameters("fastconformer", "40_fastconformer", parameters).corpus]
+
+    assert all("-tiny-" in one for one in sent(model="tiny", device="cpu"))
+    assert all(one.startswith("paragraph-") for one in sent())
+    assert sent(model="tiny", corpus="samples?kind=paragraph&language=en") == sent()
+
+
+def test_a_policy_that_the_wire_does_not_have_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match=r"eos='silence' with client 'fastconformer': .* allowed: commit \(silence: echo"
+    ):
+        Trial.from_parameters("fastconformer", "40_fastconformer", {"eos": "silence"})
+
+
+def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
+    missing = Trial.from_parameters("fastconformer", "40_fastconformer", {"model": str(tmp_path / "no.nemo")})
+    with pytest.raises(UsageError, match=r"fastconformer: --model=.*no\.nemo: there is no file"):
+        assert missing.trial_id
+
+
+def test_a_server_that_runs_already_needs_no_weights_here() -> None:
+    running = Trial.from_parameters("fastconformer", "40_fastconformer", {"url": "http://host:1"})
+    assert running.identity()["model"] == {}
+
+
 def test_a_running_echo_keeps_its_settings_and_its_script() -> None:
     trial = echo(url="http://localhost:1", seed=3)
     assert (trial.settings, trial.script, trial.profile.seed) == ({}, None, 3)

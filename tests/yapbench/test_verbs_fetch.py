@@ -21,8 +21,9 @@ def snapshot_download(model, *, revision, allow_patterns):
         raise OSError("404: no such model")
     folder = Path(os.environ["HF_HOME"]) / "hub" / f"models--{model.replace('/', '--')}" / "snapshots" / revision
     folder.mkdir(parents=True)
+    for name in allow_patterns:
+        (folder / name).write_bytes(b"weights")
     (folder / "config.json").write_text(json.dumps({"token": os.environ.get("HF_TOKEN")}))
-    (folder / "model.safetensors").write_bytes(b"weights")
 """
 MODEL = ["--model=org/model", "--model-revision=abc"]
 
@@ -72,6 +73,13 @@ def test_a_model_of_the_hub_is_fetched_once_with_the_users_token(hub: Path, capf
     assert "into" not in capfd.readouterr().out
 
 
+def test_each_server_fetches_the_files_that_it_needs(hub: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert fetch.fetch("fastconformer", MODEL) == 0
+    folder = hub / "home" / "hub" / "models--org--model" / "snapshots" / "abc"
+    assert {path.name for path in folder.iterdir()} == {"model.nemo", "config.json"}
+    assert hashlib.sha256(b"weights").hexdigest() in capfd.readouterr().out
+
+
 def test_a_model_that_the_hub_does_not_give_is_a_failure_that_says_so(
     hub: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,4 +110,7 @@ def test_the_environment_wins_over_the_file(hub: Path, monkeypatch: pytest.Monke
 
 def test_the_servers_own_code_names_its_hub_models() -> None:
     assert "pipecat-ai/smart-turn-v2" in fetch.hub_models(catalog.lookup("smart_turn"))
+    assert fetch.hub_models(catalog.lookup("fastconformer")) == [
+        "nvidia/stt_en_fastconformer_hybrid_large_streaming_multi"
+    ]
     assert fetch.hub_models(catalog.lookup("echo")) == []

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -17,6 +22,7 @@ from tests.yapbench.test_clients import CLIP, GOOD, served
 from yapbench import catalog, service
 from yapbench.__main__ import app
 from yapbench.clients.smart_turn import BEARER, SmartTurnClient
+from yapbench.corpora.opening import PARAGRAPHS
 from yapbench.corpus import Utterance, Word
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile
@@ -245,6 +251,41 @@ def test_an_address_alone_needs_its_wire(here: Path) -> None:
         target.of_options("localhost:1", Options(client="echo_jsn"))
     with pytest.raises(UsageError, match="two addresses"):
         target.of_options("localhost:1", Options(client="echo_json", url="localhost:2"))
+
+
+@contextmanager
+def saying(status: dict[str, Any]) -> Iterator[str]:
+    """A server that is ready and says this of itself."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(status if self.path == "/status" else {}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(("model", "kind"), [("tiny", "turn-complete-tiny-"), ("auto", "paragraph-")])
+def test_a_model_of_a_small_world_is_sent_texts_of_it(here: Path, model: str, kind: str) -> None:
+    asked = Options(client="fastconformer")
+    with saying({"settings": {"model": model}}) as address:
+        place = target.of_options(address, asked)
+        assert all(one.id.startswith(kind) for one in asked.corpus(streams=True, usual=place.usual))
+
+
+def test_a_server_that_is_not_there_is_sent_what_is_usual(here: Path) -> None:
+    assert target.of_options("127.0.0.1:9", Options(client="fastconformer")).usual() == PARAGRAPHS
 
 
 def test_a_server_has_its_own_clients(here: Path) -> None:

@@ -17,7 +17,7 @@ from tests.yapbench.verb_looks import CLIP, FAST, TEXT, echo, lines, looks, wait
 from yapbench import clients, process
 from yapbench.command import CHECKOUT
 from yapbench.errors import ExitCode, UsageError
-from yapbench.verbs import convo, idle, talking
+from yapbench.verbs import convo, idle, probing, quick, talking
 from yapbench.verbs.options import Options
 
 __all__ = ["echo", "looks"]
@@ -84,6 +84,21 @@ def test_idle_says_after_how_long_and_how(looks: Path, capsys: pytest.CaptureFix
     [row] = lines(looks / "idle" / "idle_metrics.jsonl")
     assert (row["close_code"], row["close_reason"], row["allowed_s"]) == (4000, "idle", 6)
     assert row["closed_after_s"] >= 0.45
+
+
+def test_a_wire_of_one_utterance_can_be_idle_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    with server_that_hangs_up(0.3, 4000) as url:
+        assert look_for_idle(url, client="fastconformer", expect_s=0.3) == ExitCode.OK
+        with pytest.raises(UsageError, match="idle --after: client 'fastconformer' opens a connection for each"):
+            look_for_idle(url, client="fastconformer", after=True)
+        with pytest.raises(UsageError, match="convo: client 'fastconformer' opens a connection for each utterance"):
+            convo.convo(url, Options(client="fastconformer"), pause_s=1)
+
+
+def test_a_policy_that_the_wire_does_not_have_is_refused_before_anything_is_dialled() -> None:
+    for verb in (talking.client, probing.probe, quick.bench):
+        with pytest.raises(UsageError, match="eos='silence' with client 'fastconformer'"):
+            verb("127.0.0.1:9", Options(client="fastconformer", eos="silence", file=CLIP))
 
 
 def test_idle_after_an_utterance_waits_no_longer_than_it_may(echo: str, capsys: pytest.CaptureFixture[str]) -> None:

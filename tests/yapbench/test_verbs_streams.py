@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.conftest import ECHO_WIRES
 from tests.yapbench.verb_looks import CLIP, FAST, TEXT, answering, echo, lines, looks, table
 from yapbench import clients, process
 from yapbench.errors import ExitCode, ServerNotReady, UsageError
@@ -64,7 +65,7 @@ def test_remote_asks_the_host_of_the_file(echo: str, looks: Path) -> None:
     assert len(lines(looks / "remote" / "remote_metrics.jsonl")) >= 2
 
 
-@pytest.mark.parametrize("wire", clients.CODECS)
+@pytest.mark.parametrize("wire", ECHO_WIRES)
 def test_the_client_flag_chooses_the_wire(
     echo: str, looks: Path, wire: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from yapbench import process
 from yapbench.catalog import CATALOG, lookup
 from yapbench.errors import UsageError
 from yapbench.verbs import bundle, expected, fetch, verify
-from yapbench.verbs.verify import Check
+from yapbench.verbs.transcribing import Check
 
 
 def texts_of(path: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from servers.common.errors import StartupRefused
+from servers.common.settings import BaseServerSettings, table
 from yapbench import catalog, envs
 from yapbench.catalog import CatalogEntry
 from yapbench.doctor.environments import Place, as_typed
@@ -35,6 +36,8 @@ class Candidate:
     environment: str = envs.LIGHT
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    device_variable: str = "DEVICE"
+    """The environment variable of that setting."""
     vram_gb: float = 0.0
     """About what it takes of a GPU; 0: it uses none."""
     weights: str = ""
@@ -83,6 +86,7 @@ def look_at(entry: CatalogEntry, model: str, vram_gb: float) -> Candidate:
         model=model,
         environment=environment,
         device=getattr(settings, "device", "auto"),
+        device_variable=_variable_of(settings, "device"),
         vram_gb=vram_gb,
         weights=place,
         lack=lack,
@@ -135,7 +139,7 @@ def _device(one: Candidate, place: Place, graphics: Graphics) -> tuple[str, str,
     if not one.vram_gb or one.device == "cpu" or not (usable or asked_gpu):
         return "the CPU", "", ""
     if not usable or number >= len(graphics.cards):
-        return "", f"a GPU for --device={one.device} (DEVICE)", f"yapbench up {one.words} --device=auto"
+        return "", f"a GPU for --device={one.device} ({one.device_variable})", f"yapbench up {one.words} --device=auto"
     free_gb = [card.free_bytes / 1e9 for card in graphics.cards]
     if free_gb[number] >= one.vram_gb:
         return f"cuda:{number}, of which it takes about {one.vram_gb:g} GB at most", "", ""
@@ -145,6 +149,11 @@ def _device(one: Candidate, place: Place, graphics: Graphics) -> tuple[str, str,
     roomy = next((i for i, free in enumerate(free_gb) if free >= one.vram_gb), None)
     other = "cpu" if roomy is None else f"cuda:{roomy}"
     return "", problem, f"yapbench up {one.words} --device={other}"
+
+
+def _variable_of(settings: BaseServerSettings, name: str) -> str:
+    """The environment variable of a setting; "" without one."""
+    return next((knob.env[0] for knob in table(type(settings)) if knob.name == name and knob.env), "")
 
 
 def _remedy(entry: CatalogEntry, model: str, *, is_of_hub: bool) -> str:

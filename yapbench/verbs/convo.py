@@ -29,8 +29,8 @@ def convo(server: str, options: Options, *, pause_s: float) -> int:
         raise UsageError("convo is one connection: --concurrency and --duration are for bench")
     place = target.of_options(server, options)
     idle.require_sessions("convo", place)
-    options.stream()  # refuses what cannot be run before anything is dialled
-    corpus = options.corpus(streams=True)
+    options.stream(place.client)  # refuses what cannot be run before anything is dialled
+    corpus = options.corpus(streams=True, usual=place.usual)
     chosen = [corpus.utterances[number % len(corpus)] for number in range(count)]
     print(f"convo {place.client} at {place.url}: {count} utterances, {pause_s:g} s between them", flush=True)
     watch = watching.Watch(verbose=False, say=lambda line: print(line, flush=True)) if options.verbose else None

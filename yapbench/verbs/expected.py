@@ -23,3 +23,16 @@ PROBABILITIES: Final[Mapping[str, Mapping[str, float]]] = {
     },
 }
 """SHA-256 of the weights -> sample id -> probability that the turn is complete."""
+
+TEXTS: Final[Mapping[tuple[str, str, int], Mapping[str, str]]] = {
+    # servers/fastconformer/tiny/tiny.nemo
+    ("1a3ad44951ef7537da3bc70f2c09a608e700a87b5b77e8b7a63556da58adbe21", "rnnt", 80): {
+        "turn-complete-tiny-002-slt": "please turn off the lights in my room",
+        "turn-complete-tiny-004-slt-p1.12": "can you play music in the kitchen",
+        "turn-complete-tiny-006-rms-p0.90": "stop the music and close the door",
+        "turn-complete-tiny-008-rms-r1.10": "please close the door in on lights",
+        "turn-complete-tiny-010-slt-p0.90": "is the kitchen door open now",
+        "turn-complete-tiny-012-rms-r0.90": "set my alarm for ten tomorrow morning",
+    },
+}
+"""(SHA-256 of the weights, decoder, look-ahead in ms) -> sample id -> text in float32, which is the same everywhere."""

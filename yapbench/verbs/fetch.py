@@ -130,10 +130,7 @@ def hub_model_folder(hub_id: str) -> Path:
 def _place(weights: ModuleType, settings: BaseServerSettings, hub_id: str | None) -> Path | str:
     if hub_id is not None and hub_model_folder(hub_id).is_dir():
         return hub_model_folder(hub_id)
-    try:
-        found: Path = weights.locate(settings.model)
-    except StartupRefused:  # made up, or in the checkout
-        return f"--model={settings.model}"
+    found: Path = weights.find(settings)
     return found
 
 

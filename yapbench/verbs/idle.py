@@ -46,12 +46,13 @@ def idle(server: str, options: Options, *, after: bool, expect_s: float | None, 
     if options.requests is not None or options.concurrency or options.duration:
         raise UsageError("idle is one session: --n, --concurrency and --duration are for bench")
     place = target.of_options(server, options)
-    require_sessions("idle", place)
-    options.stream()  # refuses what cannot be run before anything is dialled
+    if after or not place.streams:
+        require_sessions("idle --after" if after else "idle", place)
+    options.stream(place.client)  # refuses what cannot be run before anything is dialled
     tick = tick_s if tick_s is not None else _tick_s(place.attached())
     allowed_s = ALLOWED_S + tick
     wait_s = options.timeout if expect_s is None else max(options.timeout, expect_s + allowed_s + 1)
-    utterance = next(iter(options.corpus(streams=True))) if after else None
+    utterance = next(iter(options.corpus(streams=True, usual=place.usual))) if after else None
     what = "one utterance, then silence" if after else "nothing is said"
     print(f"idle {place.client} at {place.url}: {what}, for {wait_s:g} s at most", flush=True)
     watch = watching.Watch(verbose=False, say=lambda line: print(line, flush=True)) if options.verbose else None

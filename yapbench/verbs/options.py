@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -9,6 +10,7 @@ from typing import Annotated, Final
 import numpy as np
 from cyclopts import Parameter
 
+from yapbench import clients
 from yapbench.corpora.opening import PARAGRAPHS, open_corpus
 from yapbench.corpus import DEFAULT, Corpus, Utterance, Word
 from yapbench.errors import UsageError
@@ -35,7 +37,7 @@ class Options:
         Parameter(
             name=("--file", "--sample"),
             help="An audio file, a sample's id or name, or a corpus (docs/corpora.md). Default: all turns; for "
-            "streams, the English paragraphs.",
+            "streams, the English paragraphs; for a tiny model that knows a small world, sentences of that.",
         ),
     ] = None
     seconds: Annotated[
@@ -101,8 +103,11 @@ class Options:
             stream=stream,
         )
 
-    def stream(self) -> StreamOptions:
-        """How utterances are streamed. Raises UsageError that names the flag, its value and the limit."""
+    def stream(self, client: str | None = None) -> StreamOptions:
+        """How utterances are streamed. Raises UsageError that names the flag, its value and the limit.
+
+        With `client` also for a policy that its wire does not have.
+        """
         for flag, value, least, most in (
             ("--rtf", self.rtf, 0.0, 1000.0),
             ("--frame-ms", self.frame_ms, 1.0, 60_000.0),
@@ -114,7 +119,10 @@ class Options:
         if self.eos == "silence" and self.rtf == 0:
             raise UsageError("--eos=silence with --rtf=0: there is no end to silence as fast as it is accepted")
         given = {"pace": self.rtf, "frame_ms": self.frame_ms, "eos": self.eos, "post_wait_s": self.post_wait}
-        return StreamOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        options = StreamOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        if client is not None:
+            clients.require_end(client, options)
+        return options
 
     def refuse_streaming(self, client: str) -> None:
         """Raise UsageError when a flag was given that only a client that streams knows."""
@@ -138,10 +146,13 @@ class Options:
         """The same with another clip."""
         return replace(self, file=file)
 
-    def corpus(self, *, streams: bool = False) -> Corpus:
-        """What is sent. Raises UsageError for a file or sample that is not there or cannot be decoded."""
+    def corpus(self, *, streams: bool = False, usual: Callable[[], str] = lambda: PARAGRAPHS) -> Corpus:
+        """What is sent; `usual` names what a server of streams is sent where the user names nothing.
+
+        Raises UsageError for a file or sample that is not there or cannot be decoded.
+        """
         if self.file is None:
-            chosen = open_corpus(default=PARAGRAPHS) if streams else Corpus.load(kind="turn")
+            chosen = open_corpus(default=usual()) if streams else Corpus.load(kind="turn")
         else:
             chosen = _named(self.file)
         if self.seconds is None:

@@ -20,7 +20,7 @@ def probe(server: str, options: Options) -> int:
     place = target.of_options(server, options)
     if not place.streams:
         options.refuse_streaming(place.client)
-    utterance = next(iter(options.corpus(streams=place.streams)))
+    utterance = next(iter(options.corpus(streams=place.streams, usual=place.usual)))
     print(f"probe {place.client} at {place.url}: {utterance.id}, {utterance.duration_s:.2f} s of audio")
     if utterance.text:
         print(f"said: {utterance.text!r}")
@@ -28,7 +28,7 @@ def probe(server: str, options: Options) -> int:
 
 
 def _stream(place: Target, options: Options, utterance: Utterance) -> int:
-    stream = options.stream()
+    stream = options.stream(place.client)
     print(f"frames of {stream.frame_ms:g} ms, {pace_words(stream.pace)}, end of speech by {stream.eos}")
     print(watching.HEAD)
     watch = watching.Watch(verbose=options.verbose, say=lambda line: print(line, flush=True))

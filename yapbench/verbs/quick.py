@@ -74,12 +74,12 @@ def _bench(verb: str, place: Target, options: Options) -> int:
 
 def _run(verb: str, server: Target, options: Options, usual: _Usual, *, verbose: bool = False) -> int:
     console = new_console()
-    stream = options.stream() if server.streams else None
+    stream = options.stream(server.client) if server.streams else None
     if stream is None:
         options.refuse_streaming(server.client)
     profile = options.profile(**asdict(usual), stream=stream)
     gpu_ids = options.gpu_ids()
-    corpus = options.corpus(streams=server.streams)
+    corpus = options.corpus(streams=server.streams, usual=server.usual)
     plan = load.Plan(client=server.client, url=server.url, corpus=corpus, profile=profile)
     clips = f"{len(corpus)} clip{'' if len(corpus) == 1 else 's'} of {corpus.name}"
     console.print(f"{verb} {server.entry.name} at {server.url}: {clips}", soft_wrap=True, highlight=False)

@@ -58,7 +58,7 @@ def speaker(
     server: Target, options: Options, observer: Observer | None = None
 ) -> Iterator[Callable[[Utterance], Spoken]]:
     """A function that speaks one utterance on a connection of its own and waits. Not inside an event loop."""
-    stream = options.stream()
+    stream = options.stream(server.client)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         pacer = Pacer()
         client = StreamClient(
@@ -100,7 +100,7 @@ def in_session(
                 request_id=uuid4().hex,
                 timeout_s=options.timeout,
                 environment=server.secrets,
-                options=options.stream(),
+                options=options.stream(server.client),
                 pacer=pacer,
                 observer=observer,
             )

@@ -29,11 +29,11 @@ def client(server: str, options: Options, *, read: Callable[[str], str] | None =
         raise UsageError("client asks one clip after another: --concurrency and --duration are for bench")
     place = target.of_options(server, options)
     if place.streams:
-        options.stream()  # refuses what cannot be run before anything is dialled
+        options.stream(place.client)  # refuses what cannot be run before anything is dialled
     else:
         options.refuse_streaming(place.client)
     place.attached()  # says so when nobody is there
-    corpus = options.corpus(streams=place.streams)
+    corpus = options.corpus(streams=place.streams, usual=place.usual)
     if read is None and sys.stdin.isatty():
         read = input
     clips = _conversation(corpus, options, read, streams=place.streams) if read else _in_order(corpus, options)

@@ -10,7 +10,9 @@ from servers.common.settings import table
 from yapbench import catalog, clients, probe, process, service
 from yapbench.catalog import CATALOG, CatalogEntry
 from yapbench.clients.smart_turn import BEARER
+from yapbench.corpora.opening import PARAGRAPHS, SMALL_WORLD
 from yapbench.errors import ServerError, ServerNotReady, UsageError
+from yapbench.obtained import SMALL_WORLDS
 from yapbench.verbs import environment
 from yapbench.verbs.options import Options
 
@@ -49,6 +51,15 @@ class Target:
             return process.attach(self.url, status_key=self.secrets.get("STATUS_KEY", ""))
         except ServerError:
             return None
+
+    def usual(self) -> str:
+        """What a server of streams is sent where the user names nothing: texts that its model can know."""
+        try:
+            server = self.attached()
+            settings = (server.status().get("settings") or {}) if server else {}
+        except ServerError:  # nobody there: whoever sends will say so
+            return PARAGRAPHS
+        return SMALL_WORLD if settings.get("model") in SMALL_WORLDS else PARAGRAPHS
 
 
 def of_options(name: str, options: Options) -> Target:

@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,24 +22,16 @@ from yapbench.errors import ExitCode, UsageError, YapbenchError
 from yapbench.process import Server
 from yapbench.schema import Outcome
 from yapbench.trial import CHECKOUT
-from yapbench.verbs import asking, bundle, environment, expected, fetch, serving, target
+from yapbench.verbs import asking, bundle, environment, expected, fetch, serving, target, transcribing
 from yapbench.verbs.asking import Answer
 from yapbench.verbs.options import Options
+from yapbench.verbs.transcribing import Check
 
 CLIPS: Final = 4
 """Of each label, where nothing is known of what the weights should answer."""
 
 LEAST_RIGHT: Final = 0.5
 """Share of labelled clips that a turn model must get right: chance, for clips of two kinds."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at. `ok` None: it could not be, which is no failure."""
-
-    what: str
-    ok: bool | None
-    said: str
 
 
 def verify(name: str, words: Sequence[str], *, runs: Path = CHECKOUT / "runs") -> int:
@@ -82,6 +74,9 @@ def checks(
         Check("ready", server.ready(), "yes" if server.ready() else "/ready does not answer 200"),
         *_weights(entry, status),
     ]
+    if place.streams:
+        heard = transcribing.speak(place, status, timeout_s=timeout_s)
+        return [*found, *transcribing.checks(place.client, status, heard)]
     model = status.get("model") or {}
     known = expected.PROBABILITIES.get(str(model.get("sha256")), {})
     with asking.asker(place, timeout_s=timeout_s) as ask:

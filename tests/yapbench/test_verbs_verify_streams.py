@@ -1,0 +1,105 @@
+"""Verify of a server that transcribes: what /status says, texts that are always the same, and how wrong they may be."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servers.common import hub
+from servers.fastconformer import weights
+from yapbench import envs
+from yapbench.corpus import Utterance
+from yapbench.schema import Outcome
+from yapbench.verbs import expected, transcribing, verify
+from yapbench.verbs.transcribing import Transcript
+
+NEMO = envs.environment("nemo")
+STATUS: dict[str, Any] = {
+    "model": {"model_id": "tiny", "sha256": "ab" * 32},
+    "decoder": "rnnt",
+    "dtype": "torch.float32",
+    "sample_rate_hz": 16_000,
+    "vocabulary": 256,
+    "look_ahead_ms": 80,
+    "look_aheads_ms": [0, 80, 480, 1040],
+}
+LIGHTS = Utterance(id="lights", duration_s=1.0, sample_rate_hz=16_000, text="Turn on the lights.", language="en")
+HEARD = Transcript(LIGHTS, Outcome.OK, "turn on the lights", "")
+
+
+def checks(heard: list[Transcript], **changed: Any) -> dict[str, bool | None]:
+    found = transcribing.checks("fastconformer", STATUS | changed, [*heard, heard[0]])
+    return {check.what: check.ok for check in found}
+
+
+def test_a_server_that_is_well() -> None:
+    found = checks([HEARD])
+    assert found.pop("texts") is None  # nothing is known of these weights
+    assert set(found) == {"sample rate", "vocabulary", "look-ahead", "answers", "always the same", "WER"}
+    assert all(found.values())
+
+
+@pytest.mark.parametrize(
+    ("what", "changed"),
+    [
+        ("sample rate", {"sample_rate_hz": 24_000}),
+        ("vocabulary", {"vocabulary": 0}),
+        ("look-ahead", {"look_ahead_ms": 160}),
+    ],
+)
+def test_a_status_that_cannot_be_is_found_out(what: str, changed: dict[str, Any]) -> None:
+    assert [name for name, ok in checks([HEARD], **changed).items() if ok is False] == [what]
+
+
+def test_a_failure_is_said_and_counts_as_words() -> None:
+    found = checks([replace(HEARD, outcome=Outcome.SERVER_ERROR, text="", error="boom")])
+    assert found["answers"] is False and found["WER"] is False and "always the same" not in found
+
+
+def test_another_text_for_the_same_audio_is_found_out() -> None:
+    found = transcribing.checks("fastconformer", STATUS, [HEARD, replace(HEARD, text="turn off the lights")])
+    (check,) = [one for one in found if one.what == "always the same"]
+    assert check.ok is False and "turn off" in check.said
+
+
+def test_more_than_half_of_the_words_wrong_is_no_trained_model() -> None:
+    wrong = replace(HEARD, text="burn on a kite")
+    assert checks([wrong])["WER"] is False
+    assert checks([wrong], model={"model_id": "random", "sha256": "ab" * 32})["WER"] is None
+
+
+def test_known_weights_are_held_to_their_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    how = ("ab" * 32, "rnnt", 80)
+    monkeypatch.setattr(expected, "TEXTS", {how: {"lights": "turn on the lights"}})
+    assert checks([HEARD])["texts"] is True
+    assert checks([HEARD], dtype="torch.bfloat16")["texts"] is None
+    monkeypatch.setattr(expected, "TEXTS", {how: {"lights": "turn on the light"}})
+    assert checks([HEARD])["texts"] is False
+
+
+def test_the_tiny_checkpoint_in_the_tree_is_the_one_whose_texts_are_known() -> None:
+    shipped = hub.sha256(weights.TINY)
+    known = {how[0]: texts for how, texts in expected.TEXTS.items()}
+    assert set(known) == {shipped}
+    assert len(known[shipped]) >= 4 and all(transcribing.OF_TINY in name for name in known[shipped])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not NEMO.is_complete(), reason="needs environment nemo (yapbench install fastconformer)")
+def test_the_tiny_model_is_started_checked_and_packed(tmp_path: Path) -> None:
+    path = tmp_path / "report.tar.gz"
+
+    assert verify.verify("fastconformer", ["--model=tiny", "--device=cpu", f"--output={path}"]) == 0
+
+    with tarfile.open(path) as archive:
+        (member,) = [one for one in archive.getmembers() if one.name.endswith("checks.json")]
+        file = archive.extractfile(member)
+        assert file is not None
+        found = {check["what"]: check["ok"] for check in json.load(file)}
+    assert all(found.values())
+    assert {"revision", "sha256", "look-ahead", "always the same", "texts", "WER"} <= set(found)
