@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from servers.fastconformer.model_load import build, load_model
 from servers.fastconformer.settings import Settings
 from tests.env.nemo.clips import pcm_of
 from tests.env.nemo.streams import alone
+from tests.server_port import wait_for_port
 
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
@@ -47,17 +47,6 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     finally:
         process.terminate()
         assert process.wait(20) == 0
-
-
-def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
-    end_s = time.monotonic() + 120
-    while time.monotonic() < end_s:
-        for line in log.read_text().splitlines():
-            if line.startswith("{") and (row := json.loads(line))["message"] == "listening":
-                return int(row["port"])
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.05)
-    raise TimeoutError(log.read_text())
 
 
 async def hear(port: int, pcm: bytes, *, frame_bytes: int = 640, pace_s: float = 0.0) -> list[dict[str, Any]]:

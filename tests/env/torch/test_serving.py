@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.env.torch.reference import Reference, speech
+from tests.server_port import wait_for_port
 
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
@@ -39,17 +39,6 @@ def url(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     finally:
         process.terminate()
         assert process.wait(20) == 0
-
-
-def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
-    end_s = time.monotonic() + 90
-    while time.monotonic() < end_s:
-        for line in log.read_text().splitlines():
-            if line.startswith("{") and (row := json.loads(line))["message"] == "listening":
-                return int(row["port"])
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.05)
-    raise TimeoutError(log.read_text())
 
 
 def read(request: str | urllib.request.Request) -> Any:

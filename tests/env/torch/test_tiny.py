@@ -26,7 +26,8 @@ from servers.smart_turn.tiny import data, evaluate
 from servers.smart_turn.tiny.hearing import BANDS, mel_bands
 from servers.smart_turn.weights import CONFIG, TINY, WEIGHTS
 from tests.env.torch.reference import Reference, speech
-from tests.env.torch.test_serving import ENVIRONMENT, ROOT, command, read, wait_for_port
+from tests.env.torch.test_serving import ENVIRONMENT, ROOT, command, read
+from tests.server_port import wait_for_port
 
 CPU = torch.device("cpu")
 LENGTHS_S = (0.02, 0.5, 1.3, 2.2, 4.0, 7.9, 16.0)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from tests.server_port import wait_for_port
 from tests.servers.fastconformer.conftest import ROOT, Deaf, dial, floats, pcm, until
 from tests.servers.fastconformer.fake import words_of
 
@@ -73,17 +72,6 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     for process in processes:
         process.kill()
         process.wait()
-
-
-def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
-    end_s = time.monotonic() + 60
-    while time.monotonic() < end_s:
-        for line in log.read_text().splitlines():
-            if line.startswith("{") and (row := json.loads(line))["message"] == "listening":
-                return int(row["port"])
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.05)
-    raise TimeoutError(log.read_text())
 
 
 async def test_a_killed_server_leaves_no_port_and_no_process(launch: Launch) -> None:

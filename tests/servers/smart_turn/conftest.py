@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,8 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from tests.server_port import wait_for_port
 
 ROOT = Path(__file__).resolve().parents[3]
 STUB = str(Path(__file__).with_name("stub_server.py"))
@@ -71,7 +71,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
                 stdout=file,
                 stderr=file,
             )
-        server = RunningServer(f"http://127.0.0.1:{_wait_for_port(process, log)}", process, log)
+        server = RunningServer(f"http://127.0.0.1:{wait_for_port(process, log)}", process, log)
         started.append(server)
         return server
 
@@ -80,14 +80,3 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         server.process.terminate()
     exit_codes = [server.process.wait(20) for server in started]
     assert exit_codes == [0] * len(started)
-
-
-def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
-    end_s = time.monotonic() + 60
-    while time.monotonic() < end_s:
-        for line in log.read_text().splitlines():
-            if line.startswith("{") and (row := json.loads(line))["message"] == "listening":
-                return int(row["port"])
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.05)
-    raise TimeoutError(log.read_text())
