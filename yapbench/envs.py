@@ -267,5 +267,11 @@ def _run(wanted: Environment, step: str, argv: Sequence[str], log_path: Path, lo
             check=False,
         )
     if done.returncode != 0:
-        tail = "\n".join(log_path.read_text(errors="replace").splitlines()[-10:])
+        text = log_path.read_text(errors="replace")
+        tail = "\n".join(text.splitlines()[-10:])
+        if wanted.forbidden and "ResolutionImpossible" in text:
+            tail += (
+                f"\n{wanted.forbidden.name} keeps some packages out: there is no GPU here, and pip needs an index or a "
+                "folder with PyTorch's CPU wheels (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS)"
+            )
         raise InstallFailed(wanted.name, step, log_path, tail)

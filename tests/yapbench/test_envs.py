@@ -178,8 +178,9 @@ def test_a_forbidden_package_stops_the_build(tmp_path: Path) -> None:
     (tmp_path / "forbidden.txt").write_text("tiny-words<0\n")
     plain = tiny(tmp_path, wheel(tmp_path))
     wanted = Environment("tiny", plain.requirements, None, plain.root, tmp_path / "forbidden.txt")
-    with pytest.raises(InstallFailed, match="tiny-words"):
+    with pytest.raises(InstallFailed, match="tiny-words") as failed:
         envs.build(wanted, say=lambda _: None)
+    assert "PIP_EXTRA_INDEX_URL" in str(failed.value)
     assert not wanted.is_complete()
 
 
