@@ -19,6 +19,8 @@ from yapbench.errors import UsageError
 from yapbench.pacing.streaming import StreamOptions
 from yapbench.schema import Outcome
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("close", "close the", "close the door")
 
 

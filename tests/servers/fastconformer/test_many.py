@@ -23,6 +23,8 @@ from servers.fastconformer.speaker import Speaker
 from tests.servers.fastconformer.conftest import Call, Deaf, Running, Start, dial, floats, pcm, until
 from tests.servers.fastconformer.fake import words_of
 
+pytestmark = pytest.mark.slow
+
 
 async def test_200_clients_on_128_seats(start: Start) -> None:
     server = start(max_streams=128, max_batch=64, step_ms=20)

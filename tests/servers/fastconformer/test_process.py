@@ -21,6 +21,8 @@ from tests.server_port import wait_for_port
 from tests.servers.fastconformer.conftest import ROOT, Deaf, dial, floats, pcm, until
 from tests.servers.fastconformer.fake import words_of
 
+pytestmark = pytest.mark.slow
+
 STUB = str(Path(__file__).with_name("stub_server.py"))
 
 

@@ -13,6 +13,8 @@ from websockets.exceptions import InvalidStatus
 from tests.servers.fastconformer.conftest import Running, Start, dial, floats, pcm, until
 from tests.servers.fastconformer.fake import DEADLY, FIRST, POISON, words_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(start: Start) -> Running:

@@ -13,6 +13,8 @@ import pytest
 from tests.servers.fastconformer.conftest import Running, Start, dial, floats, pcm, until
 from tests.servers.fastconformer.fake import FIRST, NEXT, words_of
 
+pytestmark = pytest.mark.slow
+
 NOTHING = np.zeros(0, np.float32)
 
 
