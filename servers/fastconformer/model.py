@@ -14,21 +14,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from servers.common.audio import SAMPLE_RATE_HZ
 from servers.common.interfaces import Frame
 from servers.fastconformer.heard import Heard, text_of
 from servers.fastconformer.model_decode import Decoder
 from servers.fastconformer.model_encoder import Chunk, Encoder
 from servers.fastconformer.model_mel import WARM_FRAMES, Mel
 
-FLUSH_MS: Final = 0
-SAMPLE_RATE_HZ: Final = 16_000
-
 
 class FastConformer:
     """A StreamingRecognizer[Heard]. Not thread-safe: made, stepped and dropped in one thread."""
 
     sample_rate_hz = SAMPLE_RATE_HZ
-    flush_samples = FLUSH_MS * SAMPLE_RATE_HZ // 1000
+    flush_samples = 0
+    """None beside what fills the chunk: with 160 and 640 ms more tiny made as many word errors (RNNT, 32 sentences)."""
 
     def __init__(
         self,

@@ -36,10 +36,10 @@ class Rnnt:
     def __init__(self, computer: Any, *, slots: int, device: torch.device) -> None:
         self._computer, self._device = computer, device
         self._start = computer._get_batched_decoding_state_after_sos(device=device, batch_size=1)
-        self._predictor = tuple(_repeated(part, slots, dim=1) for part in self._start.predictor_states)
-        self._output = _repeated(self._start.predictor_outputs, slots, dim=0)
-        self._label = _repeated(self._start.labels, slots, dim=0)
-        self._frames = _repeated(self._start.decoded_lengths, slots, dim=0)
+        self._predictor = tuple(part.repeat_interleave(slots, dim=1) for part in self._start.predictor_states)
+        self._output = self._start.predictor_outputs.repeat_interleave(slots, dim=0)
+        self._label = self._start.labels.repeat_interleave(slots, dim=0)
+        self._frames = self._start.decoded_lengths.repeat_interleave(slots, dim=0)
 
     def forget(self, slots: Sequence[int]) -> None:
         index = torch.tensor(slots, device=self._device)
@@ -112,7 +112,3 @@ class Ctc:
         self._last[index] = ends
         for slot, count in counts:
             self._frames[slot] += count
-
-
-def _repeated(part: Any, count: int, *, dim: int) -> Any:
-    return part.repeat_interleave(count, dim=dim)
