@@ -7,7 +7,7 @@ answered requests, with the failures beside them. Knows nothing of figures or pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -49,6 +49,9 @@ MEASURES: Final = {
     "cpu_percent": "the same per second; 100 % is one core",
     "rss_peak_mib": "largest resident memory of the server's process tree",
     "vram_peak_mib": "largest GPU memory of the server's process tree",
+    "gpu_percent": "mean utilisation of the server's GPUs, all together, by their own counter: some kernel ran",
+    "power_w": "mean power of the server's GPUs, all together, idle power included",
+    "energy_wh": "their energy within the point, by their own counter where they have one, else integrated power",
 }
 
 
@@ -104,35 +107,53 @@ class Point:
 def points(trial: TrialData, *, replicates: int = stats.REPLICATES) -> list[Point]:
     """The points of a trial over all repeats, by level. Empty for a trial without a counted request."""
     samples = Samples.of(trial.machine)
-    return [_measure(trial, samples, level, None, replicates) for level in _levels(trial)]
+    return [_measure(trial, samples, level, None, replicates) for level in levels(trial)]
 
 
 def points_by_repeat(trial: TrialData, *, replicates: int = stats.REPLICATES) -> list[Point]:
     """The points of a trial for each repeat alone, by level, then repeat."""
     found, samples = [], Samples.of(trial.machine)
-    for level in _levels(trial):
-        rows = trial.utterances[trial.utterances["level"] == level]
-        repeats = sorted({int(value) for value in rows["repeat"]})
+    for level in levels(trial):
+        repeats = repeats_of(rows_of(trial, level, None))
         found += [_measure(trial, samples, level, repeat, replicates) for repeat in repeats]
     return found
 
 
-def _levels(trial: TrialData) -> list[float]:
+def rows_of(trial: TrialData, level: float, repeat: int | None) -> pd.DataFrame:
+    """The rows of a level in all phases; `repeat` None: of all repeats."""
+    mine = trial.utterances["level"] == level
+    return trial.utterances[mine if repeat is None else mine & (trial.utterances["repeat"] == repeat)]
+
+
+def repeats_of(rows: pd.DataFrame) -> list[int]:
+    """The repeats that rows come from, ascending."""
+    return sorted(int(value) for value in rows["repeat"].unique())
+
+
+def levels(trial: TrialData) -> list[float]:
+    """The load levels of a trial that have counted rows, ascending."""
     counted = trial.utterances[trial.utterances["phase"] == Phase.STEADY]
     return sorted({float(level) for level in counted["level"]})
 
 
 def _measure(trial: TrialData, samples: Samples, level: float, repeat: int | None, replicates: int) -> Point:
     """One point. `repeat` None: all repeats, their spread in the intervals."""
-    rows = trial.utterances[trial.utterances["level"] == level]
-    if repeat is not None:
-        rows = rows[rows["repeat"] == repeat]
+    rows = rows_of(trial, level, repeat)
+    bare = bare_point(trial, samples, rows, level, repeat)
+    values, sizes = _answered(rows[rows["phase"] == Phase.STEADY], bare.slo_ms, replicates)
+    values |= _rates(rows, bare.slo_ms, replicates) | dict(bare.values)
+    return replace(bare, values={name: values[name] for name in MEASURES}, batch_sizes=sizes)
+
+
+def bare_point(trial: TrialData, samples: Samples, rows: pd.DataFrame, level: float, repeat: int | None) -> Point:
+    """A point without its times and rates: how many ended how, what it cost the machine, how far it can be believed.
+
+    `rows`: those of the level and repeat, all phases. Nothing in it is bootstrapped.
+    """
     counted = rows[rows["phase"] == Phase.STEADY]
     spans = spans_of(trial.info, level, repeat)
     failed = counted["outcome"][counted["outcome"] != Outcome.OK]
-    slo_ms = float(trial.info.get("slo_ms") or SLO_MS)
-    values, sizes = _answered(counted, slo_ms, replicates)
-    values |= _rates(rows, slo_ms, replicates) | resources.used(samples, rows, spans)
+    ok_share = stats.fraction(len(counted) - len(failed), len(counted))
     return Point(
         trial_id=str(trial.info["trial_id"]),
         setting=setting_of(trial.info),
@@ -142,10 +163,10 @@ def _measure(trial: TrialData, samples: Samples, level: float, repeat: int | Non
         repeats=int(counted["repeat"].nunique()),
         n=len(counted),
         failures={str(name): int(count) for name, count in failed.value_counts().sort_index().items()},
-        slo_ms=slo_ms,
+        slo_ms=float(trial.info.get("slo_ms") or SLO_MS),
         validity=judge(counted, samples, spans, cores=(trial.info.get("machine") or {}).get("cores")),
-        values={name: values[name] for name in MEASURES},
-        batch_sizes=sizes,
+        values={"ok_share": ok_share} | resources.used(samples, rows, spans),
+        batch_sizes={},
         streams=streamed(trial.info),
     )
 
@@ -166,7 +187,6 @@ def _answered(counted: pd.DataFrame, slo_ms: float, replicates: int) -> tuple[di
     values = dict(zip(whole, stats.percentiles(drawn, latency_ms, (0.5, 0.95, 0.99)), strict=True))
     values["latency_mean_ms"] = drawn.estimate(latency_ms, stats.mean)
     values["sent_p50_ms"], values["sent_p95_ms"] = stats.percentiles(drawn, sent_ms, (0.5, 0.95))
-    values["ok_share"] = stats.fraction(len(ok), len(counted))
     values["goodput_share"] = stats.fraction(int((latency_ms <= slo_ms).sum()), len(counted))
     for name in ("queue_ms", "inference_ms", "batch_size"):
         values[name] = _or_missing(drawn.estimate(server[name], stats.mean), "the server's answers do not say")
@@ -258,11 +278,33 @@ def summary(
 
     `pooled`: what `points` returned for it, where it is known already.
     """
-    of_all, of_each = _measured_by(trial)
-    pooled = of_all(trial, replicates=replicates) if pooled is None else pooled
+    if pooled is None:
+        return points_and_summary(trial, replicates=replicates)[1]
     once = all(point.repeats == 1 for point in pooled)
-    fewer = min(replicates, REPLICATES_OF_STREAMS) if streamed(trial.info) else replicates
-    by_repeat = [] if once else of_each(trial, replicates=fewer)
+    by_repeat = [] if once else _measured_by(trial)[1](trial, replicates=_fewer(trial, replicates))
+    return _summary(trial, pooled, by_repeat, replicates)
+
+
+def points_and_summary(trial: TrialData, *, replicates: int = stats.REPLICATES) -> tuple[list[Point], dict[str, Any]]:
+    """`points_of` and `summary`, for not much more than the first."""
+    if not streamed(trial.info):
+        pooled = points(trial, replicates=replicates)
+        return pooled, summary(trial, pooled=pooled, replicates=replicates)
+    from yapbench.streams import measures as of_streams  # which is built upon this module
+
+    pooled, by_repeat = of_streams.points_and_by_repeat(
+        trial, replicates=replicates, by_repeat=_fewer(trial, replicates)
+    )
+    once = all(point.repeats == 1 for point in pooled)
+    return pooled, _summary(trial, pooled, [] if once else by_repeat, replicates)
+
+
+def _fewer(trial: TrialData, replicates: int) -> int:
+    """Replicates of each repeat alone."""
+    return min(replicates, REPLICATES_OF_STREAMS) if streamed(trial.info) else replicates
+
+
+def _summary(trial: TrialData, pooled: Sequence[Point], by_repeat: Sequence[Point], replicates: int) -> dict[str, Any]:
     return {
         "summary_version": SUMMARY_VERSION,
         "trial_id": trial.info["trial_id"],
@@ -273,7 +315,7 @@ def summary(
         "by_repeat": [point.as_dict() for point in by_repeat],
         "decisions": turns.decide([trial]).as_dict(),
         "bootstrap": {"replicates": replicates, "seed": stats.SEED, "confidence": stats.CONFIDENCE}
-        | ({"by_repeat": fewer} if streamed(trial.info) else {}),
+        | ({"by_repeat": _fewer(trial, replicates)} if streamed(trial.info) else {}),
     }
 
 

@@ -6,9 +6,11 @@ stream); does not know what was measured.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +27,11 @@ SEED: Final = 20_240_601
 CONFIDENCE: Final = 0.95
 STREAMS_DRAWN_WHOLE: Final = 5
 """From so many streams on, whole streams are drawn; below, single utterances: too few blocks to draw from."""
+LEAST_OF_SAMPLING: Final = 0.5
+"""Share of the interval from within repeats that repeats which agree by chance leave at least."""
+_FEW: Final = 64
+_KEPT: Final = 1 << 19
+"""Counts of a draw that are remembered: 2 MB."""
 
 NEEDED: Final = {0.95: 130, 0.99: 662}
 """Samples below which a percentile of the tail is only indicative (binomial bound on exceedance, 99 %)."""
@@ -71,8 +78,11 @@ class Estimate:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, rounded to six significant digits so that bytes do not hang on the last bit."""
-        raw = asdict(self)
+        raw = {name: getattr(self, name) for name in _FIELDS}
         return {name: significant(item) if isinstance(item, float) else item for name, item in raw.items()}
+
+
+_FIELDS: Final = tuple(one.name for one in fields(Estimate))
 
 
 def significant(value: float, digits: int = 6) -> float:
@@ -87,9 +97,9 @@ class Resample:
     repeat: Counts
     """(n,) index of the repeat of each sample, 0.. without gaps."""
     weights: Weights
-    """(replicates, n) how often each sample was drawn. Repeats are never mixed."""
+    """(replicates, n) how often each sample was drawn, laid out sample by sample. Repeats are never mixed."""
     widening: float
-    """Student's t against the normal, for few streams."""
+    """For few streams: Student's t against the normal, and the variance that a draw from so few lacks."""
 
     @classmethod
     def draw(cls, repeat: ArrayLike, stream: ArrayLike, *, replicates: int = REPLICATES, seed: int = SEED) -> Resample:
@@ -97,24 +107,23 @@ class Resample:
 
         `repeat`, `stream`: (n,) labels. The spread between repeats is added by `estimate`.
         """
-        rng = np.random.default_rng(seed)
         repeats = np.unique(np.asarray(repeat), return_inverse=True)[1].astype(np.int32)
         streams = np.asarray(stream)
-        weights = np.zeros((replicates, len(repeats)), dtype=np.float32)
-        fewest = 0
+        counts = np.zeros((len(repeats), replicates), dtype=np.float32)
+        fewest = freedom = 0
         for k in range(int(repeats.max(initial=-1)) + 1):
             members = np.flatnonzero(repeats == k)
             names, block = np.unique(streams[members], return_inverse=True)
             if len(names) < STREAMS_DRAWN_WHOLE:
-                weights[:, members] = _multinomial(rng, len(members), replicates)
+                counts[members] = _multinomial(len(members), replicates, seed + k)
                 continue
-            weights[:, members] = _multinomial(rng, len(names), replicates)[:, block]
-            fewest = min(fewest or len(names), len(names))
+            counts[members] = _multinomial(len(names), replicates, seed + k)[block]
+            fewest, freedom = min(fewest or len(names), len(names)), freedom + len(names) - 1
         widening = 1.0
         if fewest:
             few = math.sqrt(fewest / (fewest - 1))
-            widening = few * float(special.stdtrit(fewest - 1, 0.5 + CONFIDENCE / 2)) / _Z
-        return cls(repeats, weights, widening)
+            widening = few * float(special.stdtrit(freedom, 0.5 + CONFIDENCE / 2)) / _Z
+        return cls(repeats, counts.T, widening)
 
     def estimate(self, values: ArrayLike, statistic: Callable[[Floats, Weights], Floats]) -> Estimate:
         """`statistic` of `values` with its interval; `values`: (n,) in the order of `draw`, NaN = absent.
@@ -128,43 +137,45 @@ class Resample:
     ) -> list[Estimate]:
         """`count` statistics of the same values that share their work: (n,), (b, n) -> (count, b).
 
-        Half of the noise within repeats is taken off the variance between them before Student's t is applied: all of
-        it gave 91-97 % coverage for 3 repeats, none of it up to 99.6 %; half of it gives 94-98 %.
+        One repeat: the percentiles of what was drawn, which know nothing of how repeats differ. Several: Student's t
+        over the repeats, whatever made them differ. docs/decisions/0013-intervals.md has the coverage of both.
         """
         given = np.asarray(values, dtype=np.float64)
         present = np.isfinite(given)
         kept, repeat, weights = given, self.repeat, self.weights
         if not present.all():
-            kept, repeat, weights = given[present], repeat[present], weights[:, present]
+            kept, repeat, weights = given[present], repeat[present], weights.T[present].T
         if not kept.size:
             return [Estimate.missing("no sample")] * count
         found = [float(value) for value in statistics(kept, _once(kept.size))[:, 0]]
         if kept.size == 1:
             return [Estimate(value, n=1, reason="one sample has no interval") for value in found]
-        between = self._between(kept, repeat, weights, statistics)
-        drawn = zip(found, statistics(kept, weights), between or [0.0] * count, strict=True)
-        return [self._with_interval(value, replicas, spread, int(kept.size)) for value, replicas, spread in drawn]
+        groups = [np.flatnonzero(repeat == k) for k in np.unique(repeat)] if repeat.min() != repeat.max() else []
+        each = [statistics(kept[g], _once(g.size))[:, 0] for g in groups]
+        of_repeats = np.stack(each, axis=1) if each else np.empty((count, 0))
+        drawn = zip(found, _middle(statistics(kept, weights)), of_repeats, strict=True)
+        return [self._with_interval(value, low, high, own, kept.size) for value, (low, high), own in drawn]
 
-    def _with_interval(self, value: float, replicas: Floats, between: float, n: int) -> Estimate:
-        low, high = np.quantile(replicas[np.isfinite(replicas)], [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
-        return Estimate(
-            value,
-            value - math.hypot(max(0.0, value - low) * self.widening, between),
-            value + math.hypot(max(0.0, high - value) * self.widening, between),
-            n,
-        )
+    def _with_interval(self, value: float, low: float, high: float, of_repeats: Floats, n: int) -> Estimate:
+        """`low`, `high`: of what was drawn; `of_repeats`: (k,) the statistic of each repeat alone."""
+        below, above = max(0.0, value - low) * self.widening, max(0.0, high - value) * self.widening
+        if of_repeats.size < 2:
+            return Estimate(value, value - below, value + above, n)
+        # A pooled percentile leans to some of the repeats: the interval holds both it and the repeats' mean.
+        half, mean_of_repeats = t_half_width(of_repeats), float(of_repeats.mean())
+        lows = [value - LEAST_OF_SAMPLING * below, value - half, mean_of_repeats - half]
+        highs = [value + LEAST_OF_SAMPLING * above, value + half, mean_of_repeats + half]
+        return Estimate(value, float(np.min(lows)), float(np.max(highs)), n)  # NaN where a repeat has no value
 
-    @staticmethod
-    def _between(
-        values: Floats, repeat: Counts, weights: Weights, statistics: Callable[[Floats, Weights], Floats]
-    ) -> list[float]:
-        """Half width that the spread between repeats adds to each statistic; [] where there is one repeat only."""
-        groups = [np.flatnonzero(repeat == k) for k in np.unique(repeat)]
-        if len(groups) < 2:
-            return []
-        each = np.stack([statistics(values[g], _once(g.size))[:, 0] for g in groups], axis=1)
-        noise = np.mean([np.nanvar(statistics(values[g], weights[:, g]), axis=1) for g in groups], axis=0)
-        return [spread_half_width(of_one, float(own)) for of_one, own in zip(each, noise, strict=True)]
+
+def _middle(replicas: Floats) -> list[tuple[float, float]]:
+    """The two ends of the middle 95 % of each row of (count, b); what is not finite is left out."""
+    ends = [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2]
+    if np.isfinite(replicas).all():
+        found = np.quantile(replicas, ends, axis=1)
+    else:
+        found = np.stack([np.quantile(row[np.isfinite(row)], ends) for row in replicas], axis=1)
+    return [(float(low), float(high)) for low, high in found.T]
 
 
 def _once(size: int) -> Weights:
@@ -172,8 +183,26 @@ def _once(size: int) -> Weights:
     return np.ones((1, size), dtype=np.float32)
 
 
-def _multinomial(rng: np.random.Generator, blocks: int, replicates: int) -> Weights:
-    return rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=replicates).astype(np.float32)
+def _multinomial(blocks: int, replicates: int, seed: int) -> Weights:
+    """(blocks, replicates) how often each block was drawn; read-only."""
+    return (_remembered if blocks * replicates <= _KEPT else _drawn)(blocks, replicates, seed)
+
+
+def _drawn(blocks: int, replicates: int, seed: int) -> Weights:
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=replicates)
+    found: Weights = np.ascontiguousarray(counts.T, dtype=np.float32)
+    found.flags.writeable = False
+    return found
+
+
+_remembered = functools.lru_cache(maxsize=32)(_drawn)
+"""A sweep's points are mostly of the same sizes."""
+
+
+def t_half_width(each: Floats) -> float:
+    """Half width of Student's 95 % interval for the mean of `each` (k,), k >= 2."""
+    return float(special.stdtrit(each.size - 1, 0.5 + CONFIDENCE / 2)) * float(each.std(ddof=1)) / math.sqrt(each.size)
 
 
 def spread_half_width(each: Floats, noise: float) -> float:
@@ -187,18 +216,26 @@ def quantiles(shares: Sequence[float]) -> Callable[[Floats, Weights], Floats]:
 
     def statistics(values: Floats, weights: Weights) -> Floats:
         order = np.argsort(values, kind="stable")
-        below = np.cumsum(weights[:, order], axis=1)
-        total = below[:, -1:].astype(np.float64)
-        ascending = values[order]
-        found = np.empty((len(shares), len(weights)))
-        for k, q in enumerate(shares):
-            # Counts are whole, so the next whole number is the same bound, and it is exact in single precision.
-            least = np.ceil(np.maximum(q * total, 0.5)).astype(np.float32)
-            index = (below < least).sum(axis=1)
-            found[k] = np.where(total[:, 0] > 0, ascending[np.minimum(index, values.size - 1)], np.nan)
-        return found
+        return quantiles_of_sorted(values[order], weights.T[order], shares)
 
     return statistics
+
+
+def quantiles_of_sorted(ascending: Floats, counts: Weights, shares: Sequence[float]) -> Floats:
+    """(len(shares), b) of values (n,) that were drawn `counts` (n, b) times; the counts are overwritten."""
+    if counts.shape[1] < _FEW:
+        np.cumsum(counts, axis=0, out=counts)
+    else:  # a running sum by rows, for a third of the time
+        for lower, upper in itertools.pairwise(counts):
+            np.add(lower, upper, out=upper)
+    total = counts[-1].astype(np.float64)
+    found = np.empty((len(shares), counts.shape[1]))
+    for k, q in enumerate(shares):
+        # Counts are whole, so the next whole number is the same bound, and it is exact in single precision.
+        least = np.ceil(np.maximum(q * total, 0.5)).astype(np.float32)
+        index = (counts < least).view(np.int8).sum(axis=0, dtype=np.int32)
+        found[k] = np.where(total > 0, ascending[np.minimum(index, ascending.size - 1)], np.nan)
+    return found
 
 
 def mean(values: Floats, weights: Weights) -> Floats:

@@ -17,6 +17,7 @@ from tests.yapbench import made_up_streams as streams
 from yapbench.measures import Point
 from yapbench.stats import Estimate
 from yapbench.store import TrialData
+from yapbench.streams import cost
 from yapbench.streams import measures as stream_measures
 from yapbench.streams.flicker import Flicker
 from yapbench.streams.measures import MEASURES, measure
@@ -97,7 +98,7 @@ def test_a_point_of_equal_streams_has_each_ones_numbers() -> None:
         "goodput_share": 1,
     }
     assert {name: found[name].value for name in expected} == pytest.approx(expected)
-    assert set(found) | {"cpu_s_per_audio_s"} == set(MEASURES)
+    assert set(found) | {"cpu_s_per_audio_s", *cost.MEASURES} == set(MEASURES)
 
 
 def test_wer_is_pooled_strict_with_failures_and_counted_by_kind() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yapbench import axes, measures, store, turns
+from yapbench import axes, measuring, store, turns
 from yapbench.errors import CorruptFile, NothingRan
 from yapbench.measures import SLO_MS, Point
 from yapbench.obtained import SENT, model_name, setting_of, streamed
@@ -32,6 +32,8 @@ class Gathered:
     points: list[Point]
     decisions: dict[str, Decisions]
     """Turn decisions by model and audio (`decided_as`): an answer of one is no reference for another's."""
+    summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What summary.json says, by trial."""
 
     @property
     def trials(self) -> list[TrialData]:
@@ -93,9 +95,11 @@ def gather(folder: Path) -> Gathered:
     trials.sort(key=lambda trial: str(trial.info["trial_id"]))
     ended = [trial for trial in trials if trial.info["status"] == "done"]
     done = sorted(ended, key=lambda trial: _rank(trial, ended))
-    points = [point for trial in done for point in measures.points_of(trial)]
+    told = measuring.told(done)
+    points = [point for mine, _ in told for point in mine]
+    summaries = {str(trial.info["trial_id"]): said for trial, (_, said) in zip(done, told, strict=True)}
     failed = [trial for trial in trials if trial.info["status"] == "failed"]
-    return Gathered(folder.name, folder, done, failed, unfinished, corrupt, apart, points, _decisions(done))
+    return Gathered(folder.name, folder, done, failed, unfinished, corrupt, apart, points, _decisions(done), summaries)
 
 
 def _one_kind(trials: Sequence[TrialData]) -> tuple[list[TrialData], list[tuple[str, str]]]:
@@ -139,8 +143,7 @@ def write_summaries(gathered: Gathered) -> None:
     """Write summary.json of each finished trial; a file with the same bytes is left alone."""
     for trial in gathered.done:
         path = trial.folder / "summary.json"
-        mine = [point for point in gathered.points if point.trial_id == trial.info["trial_id"]]
-        value = measures.summary(trial, pooled=mine)
+        value = gathered.summaries[str(trial.info["trial_id"])]
         try:
             if store.read_json(path) == json.loads(json.dumps(value)):
                 continue

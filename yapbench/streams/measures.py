@@ -6,8 +6,11 @@ of streams that ended well, with the failures beside them; only the strict WER m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -15,16 +18,15 @@ import pandas as pd
 
 from yapbench import measures, stats, wer
 from yapbench.measures import Point
+from yapbench.monitoring.counters import Samples
 from yapbench.obtained import UNSCORED, model_name
-from yapbench.schema import Outcome, Phase
+from yapbench.schema import Phase
 from yapbench.stats import Estimate, Resample
 from yapbench.store import TrialData
-from yapbench.streams import pooling, rates, times
+from yapbench.streams import accuracy, cost, pooling, rates, times
 from yapbench.streams.emission import Emission, emissions, lag_slope_ms_per_s
 from yapbench.streams.flicker import Flicker, flicker
 from yapbench.streams.times import TIMES, Stream
-
-Count = Callable[[wer.Score], float]
 
 QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _USUAL: Final = ("p50", "p95")
@@ -62,16 +64,15 @@ MEASURES: Final = {
     "made_up_words_per_min": "words per minute of audio in which nothing is said",
     **rates.MEASURES,
     "cpu_s_per_audio_s": "CPU time of the server's whole process tree per finished second of audio",
+    **cost.MEASURES,
 }
 ACCURACY: Final = (
     *("wer", "wer_mean", "wer_strict", "wer_unordered", "wer_raw", "substitutions", "deletions", "insertions"),
     *("cer", "cer_raw", "empty_share", "made_up_words_per_min"),
 )
 """What is said of texts against their references."""
-TAKEN_OVER: Final = ("ok_share", "cpu_percent", "rss_peak_mib", "vram_peak_mib")
+TAKEN_OVER: Final = ("ok_share", "cpu_percent", "rss_peak_mib", "vram_peak_mib", "gpu_percent", "power_w")
 """Of measures.MEASURES, what is said of streams too; none of it is bootstrapped."""
-_UNUSED: Final = 2
-"""Replicates for all that is not taken over: as few as can be."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ class Measured:
     score: wer.Score | None
     """None without a reference. A stream that failed is scored with no transcript at all."""
 
+    @cached_property
+    def counts(self) -> accuracy.Counts:
+        """The numbers of its score."""
+        return accuracy.counts(self.score)
+
 
 def measure(stream: Stream) -> Measured:
     """All numbers of one utterance."""
@@ -102,7 +108,7 @@ def measure(stream: Stream) -> Measured:
     slope = lag_slope_ms_per_s([end_s for end_s, _ in seen], [first_ms for _, first_ms in seen])
     score = None
     if stream.reference is not None:
-        score = wer.score(stream.reference, shown[-1][1] if shown else None, language=stream.language)
+        score = _score(stream.reference, shown[-1][1] if shown else None, language=stream.language)
     return Measured(
         stream=stream,
         times=times.times_ms(stream),
@@ -115,6 +121,40 @@ def measure(stream: Stream) -> Measured:
     )
 
 
+_score = functools.lru_cache(maxsize=8192)(wer.score)
+"""Every level and repeat meets the same references, and mostly the same transcripts."""
+
+
+_KEPT: Final = (
+    *("level", "repeat", "phase", "stream", "outcome", "intended_ns", "ended_ns"),
+    *("lateness_ns", "frame_ms", "pace"),
+)
+
+
+@dataclass(frozen=True)
+class Level:
+    """The rows of a load level with what each utterance says: measured once, for all repeats and for each alone."""
+
+    rows: pd.DataFrame
+    """All phases; those columns that are not said of one utterance alone."""
+    streams: Sequence[Stream]
+    """Of each row."""
+    measured: Sequence[Measured | None]
+    """Of each row; None: not counted."""
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Level:
+        """All of a level's rows, measured."""
+        streams, rows = Stream.all_of(rows), rows[[name for name in _KEPT if name in rows]]
+        counts = (rows["phase"] == Phase.STEADY).tolist()
+        return cls(rows, streams, [measure(s) if counted else None for s, counted in zip(streams, counts, strict=True)])
+
+    def of_repeat(self, repeat: int) -> Level:
+        """The part that one repeat is."""
+        mine = (self.rows["repeat"] == repeat).to_numpy()
+        return Level(self.rows[mine], [*compress(self.streams, mine)], [*compress(self.measured, mine)])
+
+
 def _no_emission(stream: Stream) -> str:
     if not stream.ok:
         return f"outcome {stream.outcome}"
@@ -125,40 +165,75 @@ def _no_emission(stream: Stream) -> str:
 
 def points(trial: TrialData, *, replicates: int = stats.REPLICATES) -> list[Point]:
     """The points of a trial of streams over all repeats, by level, with the values of MEASURES and TAKEN_OVER."""
-    return [_point(trial, base, replicates) for base in measures.points(trial, replicates=_UNUSED)]
+    return points_and_by_repeat(trial, replicates=replicates, by_repeat=0)[0]
 
 
 def points_by_repeat(trial: TrialData, *, replicates: int = stats.REPLICATES) -> list[Point]:
     """The points of a trial of streams for each repeat alone, by level, then repeat."""
-    return [_point(trial, base, replicates) for base in measures.points_by_repeat(trial, replicates=_UNUSED)]
+    samples = Samples.of(trial.machine)
+    found = []
+    for level in measures.levels(trial):
+        known = Level.of(measures.rows_of(trial, level, None))
+        found += _by_repeat(trial, samples, level, known, replicates)
+    return found
 
 
-def _point(trial: TrialData, base: Point, replicates: int) -> Point:
-    rows = trial.utterances[trial.utterances["level"] == base.level]
-    if base.repeat is not None:
-        rows = rows[rows["repeat"] == base.repeat]
-    found = values(rows, slo_ms=base.slo_ms, replicates=replicates)
-    well = rows[rows["outcome"] == Outcome.OK].to_dict("records")
-    finished_s = sum((Stream.of(row).sent_s for row in well), 0.0)
+def points_and_by_repeat(trial: TrialData, *, replicates: int, by_repeat: int) -> tuple[list[Point], list[Point]]:
+    """Both, each utterance measured once. Of the second none where `by_repeat`, its replicates, is 0, or where
+    nothing was repeated.
+    """
+    samples = Samples.of(trial.machine)
+    repeated = any(mine > 1 for mine in trial.utterances.groupby("level")["repeat"].nunique())
+    pooled, each = [], []
+    for level in measures.levels(trial):
+        known = Level.of(measures.rows_of(trial, level, None))
+        pooled.append(_point(trial, measures.bare_point(trial, samples, known.rows, level, None), known, replicates))
+        if by_repeat and repeated:
+            each += _by_repeat(trial, samples, level, known, by_repeat)
+    return pooled, each
+
+
+def _by_repeat(trial: TrialData, samples: Samples, level: float, known: Level, replicates: int) -> list[Point]:
+    found = []
+    for repeat in measures.repeats_of(known.rows):
+        mine = known.of_repeat(repeat)
+        base = measures.bare_point(trial, samples, mine.rows, level, repeat)
+        found.append(_point(trial, base, mine, replicates))
+    return found
+
+
+def _point(trial: TrialData, base: Point, known: Level, replicates: int) -> Point:
+    found = _values(known, base.slo_ms, replicates)
+    finished_s = sum((stream.sent_s for stream in known.streams if stream.ok), 0.0)
     cpu = base["cpu_ms_per_request"]
     per_audio = cpu.scaled(cpu.n / 1e3 / finished_s) if cpu.value is not None and finished_s else cpu
     found["cpu_s_per_audio_s"] = per_audio
+    found |= cost.of_point(trial.info, base, finished_s=finished_s, audio_s_per_s=found["audio_s_per_s"])
     if model_name(trial.info) in UNSCORED:
         found |= dict.fromkeys(ACCURACY, Estimate.missing("random weights: its words mean nothing"))
     return replace(base, values={name: base[name] for name in TAKEN_OVER} | {name: found[name] for name in MEASURES})
 
 
 def values(rows: pd.DataFrame, *, slo_ms: float, replicates: int = stats.REPLICATES) -> dict[str, Estimate]:
-    """MEASURES, but for the CPU time, of the rows of one level (all phases; counted are the steady ones)."""
-    counted = rows[rows["phase"] == Phase.STEADY]
-    found = [measure(Stream.of(row)) for row in counted.to_dict("records")]
+    """MEASURES, but for what the machine tells, of the rows of one level (all phases; counted are the steady ones)."""
+    return _values(Level.of(rows), slo_ms, replicates)
+
+
+def _values(level: Level, slo_ms: float, replicates: int) -> dict[str, Estimate]:
+    counted = level.rows[level.rows["phase"] == Phase.STEADY]
+    found = [item for item in level.measured if item is not None]
     drawn = Resample.draw(counted["repeat"], counted["stream"], replicates=replicates)
     return (
         _times(found, drawn)
         | _emission(found, drawn)
         | _work(found, drawn)
-        | _accuracy(found, drawn)
-        | rates.throughput(rows, slo_ms=slo_ms, replicates=replicates)
+        | accuracy.accuracy(
+            [item.counts for item in found],
+            ok=[item.stream.ok for item in found],
+            audio_s=[item.stream.audio_s for item in found],
+            drawn=drawn,
+        )
+        | rates.throughput(level.rows, level.streams, slo_ms=slo_ms, replicates=replicates)
     )
 
 
@@ -228,41 +303,3 @@ def _work(found: Sequence[Measured], drawn: Resample) -> dict[str, Estimate]:
     if not np.nansum(count):  # nothing was shown that could be taken back: a 0 would be praise
         return values | dict.fromkeys(lost, Estimate.missing("no partials"))
     return values | {name: pooling.ratio(drawn, ok * top, per, "no words") for name, (top, per) in lost.items()}
-
-
-def _accuracy(found: Sequence[Measured], drawn: Resample) -> dict[str, Estimate]:
-    """WER and its kin; an utterance in which nothing is said takes part in the words made up alone."""
-    spoken = [item.score is not None and item.score.has_reference for item in found]
-    well = [said and item.stream.ok for said, item in zip(spoken, found, strict=True)]
-    silent = [item.stream.ok and item.score is not None and not item.score.has_reference for item in found]
-
-    def rate(
-        chosen: Sequence[bool], wrong: Count, of: Count, missing: str = "no utterance with a reference"
-    ) -> Estimate:
-        pairs = [
-            (wrong(item.score), of(item.score)) if use and item.score else (np.nan, np.nan)
-            for item, use in zip(found, chosen, strict=True)
-        ]
-        above, below = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-        return pooling.ratio(drawn, above, below, "no utterance with a reference")
-
-    def words(score: wer.Score) -> int:
-        return score.words.errors.reference
-
-    audio_min = [item.stream.audio_s / 60 if use else np.nan for item, use in zip(found, silent, strict=True)]
-    made_up = [item.score.words.errors.insertions if item.score else 0 for item in found]
-    empty = sum(item.score is not None and item.score.is_empty for item, use in zip(found, well, strict=True) if use)
-    return {
-        "wer": rate(well, lambda s: s.words.errors.total, words),
-        "wer_mean": rate(well, lambda s: s.words.errors.rate or 0.0, lambda s: 1),
-        "wer_strict": rate(spoken, lambda s: s.words.errors.total, words),
-        "wer_unordered": rate(well, lambda s: s.unordered, words),
-        "wer_raw": rate(well, lambda s: s.raw_words.total, lambda s: s.raw_words.reference),
-        "substitutions": rate(well, lambda s: s.words.errors.substitutions, words),
-        "deletions": rate(well, lambda s: s.words.errors.deletions, words),
-        "insertions": rate(well, lambda s: s.words.errors.insertions, words),
-        "cer": rate(well, lambda s: s.characters.total, lambda s: s.characters.reference),
-        "cer_raw": rate(well, lambda s: s.raw_characters.total, lambda s: s.raw_characters.reference),
-        "empty_share": stats.fraction(empty, sum(well)),
-        "made_up_words_per_min": pooling.ratio(drawn, made_up, audio_min, "no utterance without speech"),
-    }

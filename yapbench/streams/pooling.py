@@ -20,7 +20,7 @@ from yapbench import stats
 from yapbench.stats import Estimate, Floats, Resample, Weights
 
 _CHUNK: Final = 1 << 22
-"""Weights that are spread from utterances to their words at a time: 32 MB."""
+"""Weights that are spread from utterances to their words at a time: 16 MB."""
 
 
 def known(each: Iterable[Estimate]) -> Floats:
@@ -55,11 +55,12 @@ def ratio(drawn: Resample, above: ArrayLike, below: ArrayLike, missing: str, *, 
     if not np.sum(bottom[takes_part]) > 0:
         return Estimate.missing(missing)
 
+    both = np.stack([top, bottom])
+
     def statistic(chosen: Floats, weights: Weights) -> Floats:
-        rows = chosen.astype(np.int64)
-        divisor = weights @ bottom[rows]
+        above, divisor = both[:, chosen.astype(np.int64)] @ weights.T
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(divisor > 0, (weights @ top[rows]) / divisor, np.nan)[np.newaxis]
+            return np.where(divisor > 0, above / divisor, np.nan)[np.newaxis]
 
     [found] = _estimates(drawn, takes_part, statistic, 1)
     if found.low is None or found.high is None:
@@ -75,15 +76,15 @@ def quantiles_of_words(
     n = int(sizes.sum())
     if not n:
         return [Estimate.missing(missing)] * len(shares)
-    statistics_of = stats.quantiles(shares)
 
     def statistics(chosen: Floats, weights: Weights) -> Floats:
         rows = chosen.astype(np.int64)
         values = np.concatenate([np.asarray(words[row], dtype=np.float64) for row in rows])
-        owner = np.repeat(np.arange(rows.size), sizes[rows])
+        order = np.argsort(values, kind="stable")
+        ascending, owner = values[order], np.repeat(np.arange(rows.size), sizes[rows])[order]
         step = max(1, _CHUNK // values.size)
-        parts = [statistics_of(values, weights[k : k + step][:, owner]) for k in range(0, len(weights), step)]
-        return np.concatenate(parts, axis=1)
+        chunks = (weights.T[:, k : k + step][owner] for k in range(0, len(weights), step))
+        return np.concatenate([stats.quantiles_of_sorted(ascending, each, shares) for each in chunks], axis=1)
 
     found = _estimates(drawn, sizes > 0, statistics, len(shares))
     few = [n < stats.NEEDED.get(q, 0) for q in shares]

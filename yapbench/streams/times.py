@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from yapbench.corpus import Word
@@ -23,6 +24,11 @@ from yapbench.stats import Estimate
 PARTIAL: Final = "partial"
 FINAL: Final = "final"
 READY: Final = "ready"
+_COLUMNS: Final = (
+    *("outcome", "intended_ns", "audio_s", "lateness_ns", "frame_ms", "pace", "connect_start_ns", "connected_ns"),
+    *("sent_ns", "sent_end_ns", "events", "words", "speech_end_s", "reference", "language"),
+)
+"""What `Stream.of` reads."""
 _NO_ANSWER: Final = frozenset({READY, "closed"})
 """Kinds of events that answer no audio."""
 
@@ -60,6 +66,13 @@ class Stream:
     language: str | None = None
 
     @classmethod
+    def all_of(cls, rows: pd.DataFrame) -> list[Stream]:
+        """Those of many stored rows, in their order: for less than each alone."""
+        names = [name for name in _COLUMNS if name in rows]
+        columns = (rows[name].tolist() for name in names)
+        return [cls.of(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+
+    @classmethod
     def of(cls, row: Mapping[Any, Any] | pd.Series[Any]) -> Stream:
         """From a stored row of `schema.UTTERANCES`; columns that an older schema lacks count as not stored."""
         words: Any = row.get("words")
@@ -71,7 +84,7 @@ class Stream:
             outcome=str(row["outcome"]),
             t0_ns=int(row["intended_ns"]),
             audio_s=float(row["audio_s"]),
-            lateness_ns=tuple(int(late) for late in row["lateness_ns"]),
+            lateness_ns=tuple(np.asarray(row["lateness_ns"], dtype=np.int64).tolist()),
             frame_ms=_number(row.get("frame_ms")),
             pace=_number(row.get("pace")),
             connect_start_ns=_whole(row.get("connect_start_ns")),
@@ -103,7 +116,7 @@ class Stream:
             event for event in self.events[:until] if event.kind in (PARTIAL, FINAL) and event.text is not None
         )
 
-    @property
+    @cached_property
     def partials(self) -> tuple[Message, ...]:
         """All partial messages, empty and unchanged ones too: each is work done and sent."""
         return tuple(event for event in self.events if event.kind == PARTIAL)
@@ -113,12 +126,12 @@ class Stream:
         """There is a clock of the audio."""
         return bool(self.pace)
 
-    @property
+    @cached_property
     def onset_s(self) -> float | None:
         """Where speech begins in the audio: the first word's start."""
         return min((word.start_s for word in self.words), default=None)
 
-    @property
+    @cached_property
     def end_s(self) -> float | None:
         """Where speech ends in the audio: as the corpus says, else the last word's end."""
         return self.speech_end_s if self.speech_end_s is not None else max((w.end_s for w in self.words), default=None)
@@ -129,7 +142,7 @@ class Stream:
         start_s, end_s = self.onset_s or 0.0, self.audio_s if self.end_s is None else self.end_s
         return max(0.0, end_s - start_s)
 
-    @property
+    @cached_property
     def frames(self) -> int | None:
         """How many frames there are up to the one that holds the end of speech (of the audio, where it is not known).
 
@@ -146,7 +159,7 @@ class Stream:
         """Length of the audio in those frames; an upload's is that of its file."""
         return self.audio_s if self.frames is None else self.frames * (self.frame_ms or 0) / 1e3
 
-    @property
+    @cached_property
     def end_due_ns(self) -> float | None:
         """When the last of those frames was due, and with it the end message; None where nothing is due."""
         return self.audio_ns(self.sent_s) if self.is_paced and self.frames else None
@@ -169,6 +182,8 @@ class Stream:
         assert self.pace
         return self.t0_ns + at_s * 1e9 / self.pace
 
+
+_UNPACED: Final = "not paced: the audio has no clock"
 
 TIMES: Final = {
     "connect": "from dialling until the connection stood",
@@ -203,9 +218,9 @@ def times_ms(stream: Stream) -> dict[str, Estimate]:
     )
     last_partial = stream.partials[-1].at_ns if stream.partials else None
     final = stream.final.at_ns if stream.final else None
-    onset, speech_end = _spoken(stream, stream.onset_s), _spoken(stream, stream.end_s)
+    onset = _spoken(stream, stream.onset_s)
     gaps = [(after.at_ns - before.at_ns) / 1e6 for before, after in pairwise(stream.partials)]
-    unmarked = "the corpus does not say when speech {}s" if stream.is_paced else "not paced: the audio has no clock"
+    unmarked = "the corpus does not say when speech {}s" if stream.is_paced else _UNPACED
     unpaced = "no paced frame" if stream.is_paced else "not paced: no frame is due at a time"
     kept_open = "the connection was kept open"
     spent = _between(start, final, "no frame was handed over", "no final")
@@ -216,7 +231,7 @@ def times_ms(stream: Stream) -> dict[str, Estimate]:
         "ttfp_wire": _between(start, first_partial, "no frame was handed over", "no partial with words"),
         "first_response": _between(start, answers, "no frame was handed over", "no message"),
         "first_word": _between(start, first_word, "no frame was handed over", "no words"),
-        "eos": _between(speech_end, final, unmarked.format("end"), "no final"),
+        "eos": eos_ms(stream),
         "eos_due": _between(due, final, unpaced, "no final"),
         "flush": _between(end, final, "the end message was not handed over", "no final"),
         "last_frame": _between(stream.end_frame_ns, final, unpaced, "no final"),
@@ -281,17 +296,26 @@ def _value(value: float) -> Estimate:
     return Estimate(value, n=1)
 
 
+def eos_ms(stream: Stream) -> Estimate:
+    """`eos` of `times_ms` alone."""
+    if not stream.ok:
+        return Estimate.missing(f"outcome {stream.outcome}")
+    unmarked = "the corpus does not say when speech ends" if stream.is_paced else _UNPACED
+    final = stream.final.at_ns if stream.final else None
+    return _between(_spoken(stream, stream.end_s), final, unmarked, "no final")
+
+
 def _first(events: Any) -> int | None:
     return next((event.at_ns for event in events), None)
 
 
 def _absent(value: Any) -> bool:
     """None, NaN or NA; a list is never absent."""
-    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
 def _number(value: Any) -> float | None:
-    return None if _absent(value) or math.isnan(float(value)) else float(value)
+    return None if _absent(value) else float(value)
 
 
 def _whole(value: Any) -> int | None:
