@@ -110,7 +110,8 @@ def estimate(value: Estimate) -> str:
     """A number with its interval for a cell of a table; a missing one is a dash with its reason."""
     if value.value is None:
         return f"<span title='{html.escape(value.reason)}'>–</span>"
-    return f"{value.value:.1f} <small>{html.escape(interval(value))}</small>"
+    doubt = ", indicative" if value.indicative else ""
+    return f"{value.value:.1f} <small>{html.escape(interval(value))}{doubt}</small>"
 
 
 def findings_table(found: Iterable[Finding]) -> Markup:

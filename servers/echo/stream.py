@@ -114,7 +114,18 @@ class Stream:
         while close_code == 1000 and (item := await self._outgoing.get()) is not None:
             await self._stage.wait(item.plan, request_id=self._request_id, kind=item.kind, utterance=item.utterance)
             close_code = await self._send(item)
+            self._note(item)
         await self._websocket.close(close_code)
+
+    def _note(self, item: _Outgoing) -> None:
+        """A final's way through the queue, once it has left; partials need no worker."""
+        trace, turn = self._stage.trace, item.plan.turn
+        if item.kind != "final" or item.plan.fault or not trace.enabled:
+            return
+        trace.note("received", request_id=self._request_id, at_s=turn.arrived_s)
+        trace.note("step_start", request_id=self._request_id, at_s=turn.started_s, batch_size=1)
+        trace.note("step_end", request_id=self._request_id, at_s=turn.finished_s, batch_size=1)
+        trace.note("sent", request_id=self._request_id)
 
     async def _send(self, item: _Outgoing) -> int:
         """Send it, or do what its fault says; returns the code with which the session goes on (1000) or ends."""

@@ -298,6 +298,21 @@ def test_paths_of_this_machine_are_shortened() -> None:
     assert portable(f"{checkout}-other") == f"{checkout}-other"
 
 
+@pytest.mark.parametrize(
+    ("written", "published"),
+    [
+        ("--script=/scratch/copy/runs/quick/26cf857dfeda/script.json", "--script=runs/quick/26cf857dfeda/script.json"),
+        ('"/runs/quick/26cf857dfeda/trial.json"', '"runs/quick/26cf857dfeda/trial.json"'),
+        ("/scratch/copy/.venv/bin/python /scratch/copy/yapbench/x.py", "./.venv/bin/python ./yapbench/x.py"),
+        ("out_dir='/elsewhere/a b/quick/26cf857dfeda'", "out_dir='runs/quick/26cf857dfeda'"),
+        ("http://host/runs/quick/26cf857dfeda ../runs/q/t", "http://host/runs/quick/26cf857dfeda ../runs/q/t"),
+        ("/app/runs/q/t.json /my/app/x /application", "runs/q/t.json /my/app/x /application"),
+    ],
+)
+def test_paths_of_other_checkouts_are_shortened_too(written: str, published: str) -> None:
+    assert portable(written, Path("/elsewhere/a b/quick")) == published
+
+
 @pytest.fixture(scope="module")
 def models_page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = made_up.models(tmp_path_factory.mktemp("runs") / "models", requests=40)
@@ -338,3 +353,16 @@ def test_decisions_on_other_audio_are_apart(tmp_path: Path) -> None:
 
     assert "v3-onnx, SNR 10 dB: clips by label" in text
     assert "v3-onnx, no noise: clips by label" in text
+
+
+def test_a_published_sweep_gets_its_page_again_in_its_own_place(tmp_path: Path) -> None:
+    made_up.trial(tmp_path / "runs" / "quick" / "a")
+    (tmp_path / "runs" / "quick" / "a" / "notebook.ipynb").write_text(
+        json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
+    page = report.publish(tmp_path / "runs" / "quick", tmp_path / "reports")
+    before = {path: path.read_bytes() for path in page.parent.rglob("*") if path.is_file()}
+    page.write_text("an older page")
+
+    assert report.publish(page.parent, tmp_path / "reports") == page
+    assert {path: path.read_bytes() for path in page.parent.rglob("*") if path.is_file()} == before

@@ -122,6 +122,13 @@ def test_invalid_heavier_loads_are_not_the_most_that_was_tried() -> None:
     assert captions.within(points, 300).endswith("up to 1 stream; beyond it no point is valid")
 
 
+def test_what_is_said_of_several_settings_holds_for_the_slowest() -> None:
+    points = [point(8, value, setting={"client": name}) for name, value in (("json", 150.0), ("pcm", 100.0))]
+    assert "in each of 2 settings, the most that was tried (the slowest setting's p95 of EOS 225 ms" in (
+        captions.within(points, 300, full=True)
+    )
+
+
 def test_the_better_wire_is_named_with_its_interval() -> None:
     points = [point(8, value, setting={"client": name}) for name, value in (("json", 150.0), ("pcm", 100.0))]
     texts = [finding.text for finding in findings.of_streams(points) if finding.shown]

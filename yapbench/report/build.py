@@ -5,6 +5,7 @@ Two builds of the same folder give the same bytes: dates are those of the trials
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,14 +13,17 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
-from yapbench import axes, measures, stats, store
+from yapbench import axes, measures, stats, store, traces
 from yapbench.figure import DARK, LIGHT
-from yapbench.report import certificate, stream_page, turn_page
+from yapbench.report import capacity, certificate, stream_page, turn_page, worst
+from yapbench.report.drill import details
 from yapbench.report.gather import Gathered, gather, write_summaries
 from yapbench.report.page_kind import PageKind
-from yapbench.report.rows import asked, facts, failure_row, point_row, trial_row
+from yapbench.report.rows import asked, facts, failure_row, point_row
 from yapbench.store import TrialData
+from yapbench.streams import decomposition
 from yapbench.validity import Verdict
+from yapbench.words import capital
 
 HERE: Final = Path(__file__).parent
 PAGE: Final = "report.html"
@@ -64,15 +68,20 @@ def look() -> dict[str, Any]:
         "style": Markup((HERE / "style.css").read_text(encoding="utf-8")),
         "light": Markup("".join(f"{name}:{value};" for name, value in LIGHT.items())),
         "dark": Markup("".join(f"{name}:{value};" for name, value in DARK.items())),
-        "policy": Markup("default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"),
+        "policy": Markup(
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; media-src data:"
+        ),
     }
 
 
-def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
-    """The page as text. `notebook`: what each trial's executed notebook is called, beside the page."""
+def render(gathered: Gathered, *, notebook: str = "notebook.ipynb", publishing: bool = False) -> str:
+    """The page as text. `notebook`: what each trial's executed notebook is called, beside the page.
+
+    `publishing`: it leaves this machine, and with it only audio that may.
+    """
     points, kind = gathered.points, kind_of(gathered)
     page = environment().get_template("page.html.j2")
-    headline = kind.headline(points, failed=len(gathered.failed))
+    headline, searched = headline_of(gathered), capacity.searched(gathered)
     columns = kind.columns(points)
     return page.render(
         **look(),
@@ -101,7 +110,11 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
         rows=[point_row(point, gathered.axes, columns) for point in points],
         gathered=gathered,
         failed=[failure_row(trial) for trial in gathered.failed],
-        trials=[trial_row(trial, gathered, notebook) for trial in gathered.trials],
+        details=details(gathered, notebook),
+        searched=searched,
+        searched_differ=capacity.differ(searched),
+        **worst.section(gathered, publishing=publishing),
+        untraced=untraced(gathered),
         facts=facts(gathered),
         measures=kind.MEASURES,
         needed=stats.NEEDED,
@@ -112,6 +125,41 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb") -> str:
         asked=asked(points),
         unanswered=sum(sum(point.failures.values()) for point in points),
     )
+
+
+def headline_of(gathered: Gathered) -> str:
+    """The page's finding: the capacity where one was searched for, else what its kind has to say."""
+    searched = capacity.searched(gathered)
+    if searched:
+        return capacity.headline(searched)
+    return kind_of(gathered).headline(gathered.points, failed=len(gathered.failed))
+
+
+def untraced(gathered: Gathered) -> list[str]:
+    """Of which trials the parts of the time to the final are not shown, why, and how to get them; and what is known to
+    be missing in the traces of the others.
+    """
+    if not gathered.streams:
+        return []
+    reasons: Counter[str] = Counter()
+    gaps: Counter[str] = Counter()
+    for trial in gathered.done:
+        trace = traces.read(trial)
+        why = decomposition.why_not(trial, trace)
+        if why:
+            reasons[why] += 1
+        elif trace.gaps:
+            gaps[trace.gaps] += 1
+    found = []
+    if reasons:
+        said = "; ".join(f"{count} of {len(gathered.done)} trials: {why}" for why, count in sorted(reasons.items()))
+        how = f" {capital(traces.ASK)}." if traces.UNASKED in reasons else ""
+        parts = "client, network, queue, model, sending"
+        found.append(f"Where the time to the final goes ({parts}) is not told of {said}.{how}")
+    for missing, count in sorted(gaps.items()):
+        trials = f"{count} trial{'' if count == 1 else 's'}"
+        found.append(f"The trace of {trials} lacks {missing}; streams that it says nothing of have no parts.")
+    return found
 
 
 def _splits(headline: str) -> bool:

@@ -15,9 +15,13 @@
     say();
   };
 
+  const trials = [...document.querySelectorAll("details.trial")];
+  const trialOf = (text) => trials.find(({ dataset }) => [",", ":"].some((end) => text.startsWith(dataset.setting + end)));
+
   const tip = document.getElementById("tip");
   for (const title of document.querySelectorAll("svg .tip > title")) {
     title.parentNode.dataset.tip = title.textContent;
+    if (trialOf(title.textContent)) title.parentNode.classList.add("leads");
     title.remove();
   }
   const show = (event) => {
@@ -32,6 +36,21 @@
   addEventListener("pointermove", show);
   addEventListener("pointerdown", show);
   addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+
+  const reveal = () => {
+    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target) return;
+    for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  const go = (hash) => { if (hash === location.hash) reveal(); else location.hash = hash; };
+  addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="#"]'), mark = event.target.closest?.(".leads");
+    if (link && link.hash === location.hash) reveal();
+    if (mark) go("#" + trialOf(mark.dataset.tip).id);
+  });
+  reveal();
 
   const value = (row, column) => {
     const text = row.cells[column].dataset.sort ?? row.cells[column].textContent;

@@ -10,54 +10,77 @@ import importlib
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from markupsafe import Markup
 
-from yapbench import store
+from yapbench import store, traces
 from yapbench.errors import CorruptFile, UsageError
-from yapbench.report.build import environment, kind_of, look, render
+from yapbench.report.build import environment, headline_of, look, render
 from yapbench.report.gather import Gathered, gather, write_summaries
 from yapbench.store import TrialData
 
 CARD = "card.json"
 """What the index says of a sweep; its presence makes a folder a published one."""
 
+_A_TRIAL: Final = r"runs/[\w.-]+/[\w.-]"
+_IN_A_CHECKOUT: Final = re.compile(rf"(?<![\w.~/:-])(?P<root>(?:/[\w.+@%-]+)+?)/(?:{_A_TRIAL}|\.venv/bin/)")
+"""A path whose beginning is a checkout of this project."""
+
 
 def publish(folder: Path, reports_dir: Path) -> Path:
     """Publish runs/<sweep> as `reports_dir`/<sweep>/index.html with its data; returns that page.
 
-    An older publication of the same sweep is replaced. Raises UsageError when nothing finished, or when the target is
+    An older publication of the same sweep is replaced; one that is published from its own folder keeps its data and
+    notebooks, and gets its page again. Raises UsageError when nothing finished, or when the target is
     a folder that is not a publication.
     """
     gathered = gather(folder)
     if not gathered.done:
         raise UsageError(f"{folder}: no finished trial to publish")
     target = reports_dir / gathered.name
+    write_summaries(gathered)
+    if target.exists() and target.samefile(folder):
+        return _write_page(gathered, target, reports_dir)
     if target.exists():
         if not (target / CARD).exists():
             raise UsageError(f"{target} is there and was not published by yapbench; move it away")
         shutil.rmtree(target)
-    write_summaries(gathered)
     target.mkdir(parents=True)
     if (folder / store.GRID).exists():
         shutil.copyfile(folder / store.GRID, target / store.GRID)
     for trial in gathered.trials:
         _copy(trial, target / trial.folder.name)
+    return _write_page(gathered, target, reports_dir)
+
+
+def _write_page(gathered: Gathered, target: Path, reports_dir: Path) -> Path:
+    """The page, what the index says of it, and the index."""
     page = target / "index.html"
-    page.write_text(portable(render(gathered, notebook="notebook.html")), encoding="utf-8")
+    text = render(gathered, notebook="notebook.html", publishing=True)
+    page.write_text(portable(text, gathered.folder), encoding="utf-8")
     store.write_json(target / CARD, _card(gathered))
     _write_index(reports_dir)
     return page
 
 
-def portable(text: str) -> str:
-    """`text` with the checkout as "." and the home folder as "~": a published page names nobody's folders."""
-    checkout = str(Path(__file__).resolve().parents[2])
-    for path, short in ((checkout, "."), (str(Path.home()), "~")):
-        if len(path) > 1:
-            text = re.sub(re.escape(path) + r"(?![\w.-])", short, text)
-    return text
+def portable(text: str, sweep: Path | None = None) -> str:
+    """`text` with each checkout as ".", runs/<sweep>/<trial> wherever they lie as such, and the home folder as "~": a
+    published page names nobody's folders.
+
+    A checkout elsewhere is known by the trials or the environment in it: what stands before /runs/<sweep>/<trial> or
+    /.venv/bin in `text`. `sweep`: a folder of trials that may lie anywhere.
+    """
+    if sweep is not None:
+        text = re.sub(re.escape(str(sweep.resolve())) + r"(?![\w.-])", f"runs/{sweep.name}", text)
+    own, home = str(Path(__file__).resolve().parents[2]), str(Path.home())
+    elsewhere = {found["root"] for found in _IN_A_CHECKOUT.finditer(text)} - {own}
+    for root in (own, *sorted(elsewhere, key=len, reverse=True)):
+        text = re.sub(rf"(?<![\w.~/-]){re.escape(root)}/(?={_A_TRIAL})", "", text)
+        before = "" if root == own else r"(?<![\w.~-])"
+        text = re.sub(rf"{before}{re.escape(root)}(?![\w.-])", ".", text)
+    text = re.sub(rf"(?<![\w.~/:-])/(?={_A_TRIAL})", "", text)
+    return re.sub(re.escape(home) + r"(?![\w.-])", "~", text) if len(home) > 1 else text
 
 
 def notebook_page(notebook: Path, *, title: str, back: str) -> str:
@@ -75,25 +98,25 @@ def notebook_page(notebook: Path, *, title: str, back: str) -> str:
 
 def _copy(trial: TrialData, target: Path) -> None:
     target.mkdir(parents=True)
-    for name in (store.UTTERANCES_FILE, store.MACHINE_FILE):
+    for name in (store.UTTERANCES_FILE, store.MACHINE_FILE, traces.FILE):
         if (trial.folder / name).exists():
             shutil.copyfile(trial.folder / name, target / name)
     for name in (store.TRIAL, "summary.json"):
         if (trial.folder / name).exists():
             text = (trial.folder / name).read_text(encoding="utf-8")
-            (target / name).write_text(portable(text), encoding="utf-8")
+            (target / name).write_text(portable(text, trial.folder.parent), encoding="utf-8")
     notebook = trial.folder / "notebook.ipynb"
     if notebook.exists():
         title = f"{trial.info.get('notebook', 'notebook')} · {trial.info['trial_id']}"
         page = notebook_page(notebook, title=title, back="../index.html")
-        (target / "notebook.html").write_text(portable(page), encoding="utf-8")
+        (target / "notebook.html").write_text(portable(page, trial.folder.parent), encoding="utf-8")
 
 
 def _card(gathered: Gathered) -> dict[str, Any]:
     started = sorted(gathered.all_of("started_at"))
     return {
         "name": gathered.name,
-        "headline": kind_of(gathered).headline(gathered.points, failed=len(gathered.failed)),
+        "headline": headline_of(gathered),
         "server": ", ".join(gathered.all_of("server")),
         "points": len(gathered.points),
         "machine": ", ".join(gathered.all_of("machine", "cpu_model")) or "machine not stored",

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from yapbench import axes, store
+from yapbench import axes
 from yapbench.measures import Point
-from yapbench.obtained import compile_words, setting_of
+from yapbench.obtained import compile_words
 from yapbench.report.gather import Gathered
 from yapbench.stats import Estimate
 from yapbench.store import TrialData
@@ -98,22 +98,6 @@ def failure_row(trial: TrialData) -> dict[str, str]:
         "code": str(failure.get("code", "unknown")).replace("_", " "),
         "message": str(failure.get("message", "no reason was stored")),
         "log": str(failure.get("log_tail") or ""),
-    }
-
-
-def trial_row(trial: TrialData, gathered: Gathered, notebook: str) -> dict[str, Any]:
-    names = [notebook, store.TRIAL, "summary.json", store.UTTERANCES_FILE, store.MACHINE_FILE]
-    original = {notebook: "notebook.ipynb"}
-    return {
-        "trial_id": trial.info["trial_id"],
-        "setting": axes.label(setting_of(trial.info), gathered.axes),
-        "status": trial.info["status"],
-        "files": [
-            (f"{trial.folder.name}/{name}", name)
-            for name in names
-            if (trial.folder / original.get(name, name)).exists()
-        ],
-        "reproduce": trial.info.get("reproduce") or "",
     }
 
 

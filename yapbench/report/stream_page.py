@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from yapbench import axes, plots, text
+from yapbench import axes, text
 from yapbench.captions import Number
-from yapbench.captions import resources as resources_caption
 from yapbench.figure import Figure
 from yapbench.findings import Finding
+from yapbench.measures import MEASURES as REQUESTS
 from yapbench.measures import Point
-from yapbench.obtained import model_name, setting_of
-from yapbench.plots.lines import highlighted, where
+from yapbench.obtained import model_name
+from yapbench.plots.lines import where
+from yapbench.report import stream_figures
 from yapbench.report.gather import Gathered
-from yapbench.report.rows import Cell, percent
-from yapbench.store import TrialData
-from yapbench.streams import captions, key_numbers
+from yapbench.report.rows import Cell, cell, percent
+from yapbench.streams import captions, cost, key_numbers, work
 from yapbench.streams import findings as of_streams
-from yapbench.streams.captions import SCRIPTED, Manner
 from yapbench.streams.measures import MEASURES as OF_STREAMS
 from yapbench.streams.measures import TAKEN_OVER
 from yapbench.validity import Verdict
@@ -35,6 +34,8 @@ MEASURES: Final = {
     "cpu_percent": "CPU time of the server's whole process tree; 100 % is one core",
     "rss_peak_mib": "largest resident memory of the server's process tree",
     "vram_peak_mib": "largest GPU memory of the server's process tree",
+    "gpu_percent": REQUESTS["gpu_percent"],
+    "power_w": REQUESTS["power_w"],
 }
 MOST_WORD_ROWS: Final = 12
 
@@ -56,8 +57,15 @@ _COLUMNS: Final = (
     ("insertions", "I, %"),
     ("cpu_s_per_audio_s", "CPU s/audio s"),
     ("rss_peak_mib", "RSS, MiB"),
+    ("gpu_percent", "GPU, %"),
+    ("power_w", "GPU power, W"),
+    ("energy_wh_per_audio_h", "Wh/audio h"),
+    ("cost_per_audio_h", "price/audio h"),
 )
-_ONLY_WHERE_KNOWN: Final = ("rtfx", "eos_due_p50_ms", "flush_p50_ms")
+_ONLY_WHERE_KNOWN: Final = (
+    *("rtfx", "eos_due_p50_ms", "flush_p50_ms"),
+    *("gpu_percent", "power_w", "energy_wh_per_audio_h", "cost_per_audio_h"),
+)
 
 
 def columns(points: Sequence[Point]) -> Sequence[tuple[str, str]]:
@@ -78,57 +86,19 @@ def findings(points: Sequence[Point]) -> list[Finding]:
 
 def numbers(gathered: Gathered) -> list[Number]:
     """Streams within the SLO, EOS, TTFP, WER."""
-    return key_numbers.numbers(gathered.points, gathered.slo_ms, server=_server(gathered))
+    currency = cost.currency_of(trial.info for trial in gathered.done)
+    return key_numbers.numbers(
+        gathered.points, gathered.slo_ms, server=stream_figures.server_of(gathered), currency=currency
+    )
 
 
 def figures(gathered: Gathered) -> list[Figure]:
-    """The times of each policy and pace apart; then what holds for all of them, and the trial that tells most."""
-    found: list[Figure] = []
-    for manner, mine in captions.manners(gathered.points).items():
-        found += _of_manner(gathered, manner, mine)
-    found += [plots.failures_by_type(gathered.points), plots.frame_lateness(gathered.points)]
-    shown = _telling(gathered)
-    if shown is not None:
-        points = [p for p in gathered.points if p.trial_id == shown.info["trial_id"]]
-        words = axes.label(setting_of(shown.info), gathered.axes) if gathered.axes else ""
-        found.append(plots.session_timeline(shown, named=_named(shown, gathered)))
-        title = resources_caption(points)
-        found.append(plots.resources_over_time(shown, title=f"{title} ({words})" if words else title))
-    return found
-
-
-def _of_manner(gathered: Gathered, manner: Manner, points: Sequence[Point]) -> list[Figure]:
-    if not manner.pace:
-        return [plots.rtfx_by_level(points)]
-    mine = {point.trial_id for point in points}
-    trials = [trial for trial in gathered.done if trial.info["trial_id"] in mine]
-    lines = highlighted(points, by=f"{captions.felt(points)}_p50_ms")
-    trade = plots.look_ahead_trade(points, eos=manner.eos, slo_ms=gathered.slo_ms)
-    found = [
-        *([trade] if trade is not None else []),
-        plots.eos_by_level(points, eos=manner.eos, slo_ms=gathered.slo_ms),
-        plots.ttfp_by_level(points, eos=manner.eos),
-        plots.ecdf(
-            trials,
-            eos=manner.eos,
-            measure=captions.felt(points),
-            slo_ms=gathered.slo_ms,
-            lines=lines if len(trials) > 1 else (),
-        ),
-    ]
-    soaks = [trial for trial in trials if _kind(trial) == "soak"][: plots.MOST_SOAKS]
-    since = captions.felt(points)
-    return [*found, *(plots.latency_over_time(t, measure=since, named=_named(t, gathered)) for t in soaks)]
-
-
-def _named(trial: TrialData, gathered: Gathered) -> str:
-    """What a trial is called beside its policy and pace."""
-    names = [name for name in gathered.axes if name not in of_streams.NOT_COMPARED]
-    return axes.label(setting_of(trial.info), names) if names else ""
+    """In the order of the page."""
+    return stream_figures.figures(gathered)
 
 
 def own(gathered: Gathered) -> dict[str, Any]:
-    """Words right and wrong at the lightest and the heaviest load, and what normalised them."""
+    """What an hour of audio costs; words right and wrong under the lightest and the heaviest load, and their norms."""
     rows = _word_rows(gathered.points, gathered.axes)
     languages = {
         str(value) if value is not None else None
@@ -140,8 +110,39 @@ def own(gathered: Gathered) -> dict[str, Any]:
         "loads": max((1 if row.lightest == row.heaviest else 2 for row in rows), default=1),
         "words_left_out": max(0, len(rows) - MOST_WORD_ROWS),
         "norms": sorted({text.norm_version(language) for language in languages}),
-        "scripted": _scripted(gathered),
+        "scripted": stream_figures.scripted(gathered),
+        "costs": _costs(gathered),
+        "currency": cost.currency_of(trial.info for trial in gathered.done),
     }
+
+
+@dataclass(frozen=True)
+class _Cost:
+    name: str
+    load: str
+    """The heaviest within the SLO."""
+    price: Cell
+    cautious: Cell
+    """At 60 % of that load."""
+    energy: Cell
+    power: Cell
+
+
+def _costs(gathered: Gathered) -> list[_Cost]:
+    """Of each setting of live audio that keeps to the SLO; empty where neither a price nor an energy is known."""
+    rows = []
+    for manner, mine in captions.manners(gathered.points).items():
+        kept = captions.capacity(mine, gathered.slo_ms) if manner.pace == 1 else None
+        for point in kept.kept.values() if kept else ():
+            if point is None:
+                continue
+            price, energy = point["cost_per_audio_h"], point["energy_wh_per_audio_h"]
+            if price.value is None and energy.value is None:
+                continue
+            cautious = price.scaled(1 / cost.CAUTIOUS_SHARE)
+            cells = cell(price, digits=3), cell(cautious, digits=3), cell(energy), cell(point["power_w"], digits=0)
+            rows.append(_Cost(axes.label(point.setting, gathered.axes), where(point), *cells))
+    return sorted(rows, key=lambda row: (row.price.sort, row.energy.sort, row.name))
 
 
 @dataclass(frozen=True)
@@ -170,16 +171,17 @@ def _word_rows(points: Sequence[Point], names: Sequence[str]) -> list[_Words]:
 def notes(gathered: Gathered) -> list[str]:
     """What must be said of scripted words, and of models that stand in for others."""
     models = dict.fromkeys(model_name(trial.info) for trial in gathered.trials)
-    said = [_scripted(gathered), *(captions.STAND_INS.get(model, "") for model in models)]
+    said = [stream_figures.scripted(gathered), *(captions.STAND_INS.get(model, "") for model in models)]
     return [f"{one[0].upper()}{one[1:]}." for one in said if one]
 
 
 def badges(gathered: Gathered) -> list[str]:
-    """That audio was not sent in real time, or that the load generator did not prove itself."""
-    found = list(captions.manners(gathered.points))
+    """That audio was not sent in real time, or not equal work done, or that the load generator did not prove itself."""
+    found = captions.manners(gathered.points)
     some = "" if len(found) < 2 else "in part "
     paces = [f"{some}{manner.pace_words}" for manner in found if manner.pace_words]
-    return [*paces, *_of_certificates(gathered)]
+    apart = [work.unequal(mine) for manner, mine in found.items() if manner.pace]
+    return [*paces, *(one.badge for one in apart if one is not None), *_of_certificates(gathered)]
 
 
 def _of_certificates(gathered: Gathered) -> list[str]:
@@ -195,33 +197,3 @@ def how(gathered: Gathered) -> list[str]:
     policies = dict.fromkeys(manner.words for manner in found)
     frames = [axes.plain(v) for v in axes.values([p.setting for p in gathered.points], "frame_ms") if v is not None]
     return [*policies, *([f"frames of {' and '.join(frames)} ms"] if frames else [])]
-
-
-def _server(gathered: Gathered) -> str:
-    obtained = gathered.info.get("obtained") or {}
-    return str(obtained.get("server") or gathered.info.get("server") or "")
-
-
-def _scripted(gathered: Gathered) -> str:
-    return SCRIPTED.get(_server(gathered), "")
-
-
-def _kind(trial: TrialData) -> str:
-    return str((trial.info.get("load") or {}).get("kind", ""))
-
-
-def _telling(gathered: Gathered) -> TrialData | None:
-    """The trial with the largest share of failures; without any, the one whose heaviest load answers soonest."""
-
-    def share(point: Point) -> float:
-        return sum(point.failures.values()) / point.n if point.n else 0.0
-
-    points = [p for p in gathered.points if p.n]
-    if not points:
-        return None
-    worst = max(points, key=lambda p: (share(p), p.trial_id))
-    first = next(iter(captions.manners(points).values()))
-    heaviest = [p for p in first if p.level == max(p.level for p in first)]
-    soonest = min(heaviest, key=lambda p: (p["eos_p50_ms"].value or float("inf"), p.trial_id))
-    chosen = worst if share(worst) else soonest
-    return next((trial for trial in gathered.done if trial.info["trial_id"] == chosen.trial_id), None)

@@ -110,6 +110,13 @@ class Capacity:
         held = [point for point in self.kept.values() if point is not None]
         return max(held, key=lambda p: (p.level, -(p[self.measure].value or 0.0), p.trial_id), default=None)
 
+    @property
+    def alike(self) -> list[Point]:
+        """Every setting that keeps to it at the level of `best`, the slowest first."""
+        level = self.best.level if self.best else None
+        held = [point for point in self.kept.values() if point is not None and point.level == level]
+        return sorted(held, key=lambda p: (-(p[self.measure].value or 0.0), p.trial_id))
+
 
 def capacity(points: Sequence[Point], slo_ms: float) -> Capacity | None:
     """By the upper bound of p95, or of p50 where every p95 is only indicative; None where neither is known.
@@ -149,15 +156,17 @@ def within(points: Sequence[Point], slo_ms: float, *, full: bool = False) -> str
         text = f"{text} in any setting" if len(found.kept) > 1 else text
         failed = f"; {_failed(first)}" if first.failures else ""
         return f"{text} ({_percentile(first, found.measure)}{failed}{found.doubt})" if full else f"{text}{failed}"
-    alike = [p for p in found.kept.values() if p is not None and p.level == best.level]
+    alike = found.alike
     if len(found.kept) == 1 or (len(alike) == len(found.kept) > 1):
         which = "" if len(found.kept) == 1 else f" in each of {len(alike)} settings"
     elif len(", ".join(labels := sorted(axes.label(p.setting, names) for p in alike))) <= LONGEST_NAMES:
         which = f" with {' and '.join(filter(None, (', '.join(labels[:-1]), labels[-1])))}"
     else:
         which = f" in {number(len(alike))} of {len(found.kept)} settings"
-    beyond = found.missed.get(best.trial_id)
-    tried = max(p.level for p in points if p.trial_id == best.trial_id)
+    # What is said of several settings must hold for the slowest of them.
+    slowest = alike[0]
+    beyond = found.missed.get(slowest.trial_id)
+    tried = max(p.level for p in points if p.trial_id == slowest.trial_id)
     limit = "" if beyond else ", the most that was tried" if best.level == tried else "; beyond it no point is valid"
     text = f"{found.share} come {target} up to {at([best], best.level)}{which}{limit}"
     if not full:
@@ -168,7 +177,8 @@ def within(points: Sequence[Point], slo_ms: float, *, full: bool = False) -> str
         if (beyond[found.measure].high or 0.0) <= slo_ms:  # it is the failures that are too many
             missed = _failed(beyond)
         later = f"; {missed} at {at([beyond], beyond.level)}"
-    return f"{text} ({_percentile(best, found.measure)}{later}{found.doubt})"
+    of = "the slowest setting's " if len(alike) > 1 else ""
+    return f"{text} ({of}{_percentile(slowest, found.measure)}{later}{found.doubt})"
 
 
 def _failed(point: Point) -> str:

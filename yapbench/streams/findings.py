@@ -14,7 +14,7 @@ from yapbench.effects import Effect, of_axis, of_level
 from yapbench.findings import Finding
 from yapbench.measures import Point
 from yapbench.obtained import LOOK_AHEAD
-from yapbench.streams import captions, look_ahead
+from yapbench.streams import captions, look_ahead, work
 from yapbench.streams.captions import Manner
 from yapbench.streams.measures import equal_work
 from yapbench.words import at, capital, ms, rate, value_of
@@ -66,7 +66,9 @@ def _of_manner(points: Sequence[Point], manner: Manner) -> list[Finding]:
     for name in names:
         if name != LOOK_AHEAD:  # what it changes is the work itself: that is a trade, and told as one
             found += [_sooner(points, name, since), _sooner(points, name, "ttfp")]
-    return [*look_ahead.findings(points), *(finding for finding in found if finding is not None)]
+    apart = work.unequal(points)
+    warning = [apart.finding] if apart is not None else []
+    return [*warning, *look_ahead.findings(points), *(finding for finding in found if finding is not None)]
 
 
 def _growth(points: Sequence[Point], time: str) -> Finding | None:

@@ -18,8 +18,10 @@ FEW: Final = 30
 _LABELS: Final = {"eos": "speech end to final, p50", "eos_due": "end due to final, p50"}
 
 
-def numbers(points: Sequence[Point], slo_ms: float, *, server: str = "") -> list[Number]:
+def numbers(points: Sequence[Point], slo_ms: float, *, server: str = "", currency: str = "") -> list[Number]:
     """The four big numbers, of the manner that comes first: streams within the SLO, EOS, TTFP, WER.
+
+    What an hour of audio costs at so many streams joins the first one's note, in `currency`, where a price is known.
 
     Where audio had no clock, RTFx and audio seconds a second stand in place of the first two and there is no TTFP.
     """
@@ -39,14 +41,14 @@ def numbers(points: Sequence[Point], slo_ms: float, *, server: str = "") -> list
     lightest = min((p.level for p in mine if p.valid), default=0.0)
     light = [p for p in mine if p.level == lightest]
     return [
-        _most_streams(mine, slo_ms, names),
+        _most_streams(mine, slo_ms, names, currency),
         _number(_best(light, f"{since}_p50_ms", 1), f"{since}_p50_ms", "ms", _LABELS[since], names),
         _number(_best(light, "ttfp_p50_ms", 1), "ttfp_p50_ms", "ms", "onset to first words, p50", names),
         wrong,
     ]
 
 
-def _most_streams(points: Sequence[Point], slo_ms: float, names: Sequence[str]) -> Number:
+def _most_streams(points: Sequence[Point], slo_ms: float, names: Sequence[str], currency: str) -> Number:
     found = captions.capacity(points, slo_ms)
     share = "p95" if found is None or "p95" in found.measure else "p50"
     label = f"within {axes.plain(float(slo_ms))} ms at {share}"
@@ -60,7 +62,9 @@ def _most_streams(points: Sequence[Point], slo_ms: float, names: Sequence[str]) 
     setting = f" · {axes.label(best.setting, names)}" if names else ""
     value = best[found.measure]
     told = f"{share} {ms(value.value or 0.0)} ms ({ms(value.low or 0.0)}–{ms(value.high or 0.0)})"
-    return Number(axes.plain(best.level), unit, label, "", f"{told}{setting}")
+    price = best["cost_per_audio_h"].value if currency else None
+    cost = f" · {currency} {price:.2g} per hour of audio" if price is not None else ""
+    return Number(axes.plain(best.level), unit, label, "", f"{told}{setting}{cost}")
 
 
 def _best(points: Sequence[Point], measure: str, sign: int) -> Point | None:

@@ -21,9 +21,10 @@ from yapbench.results import estimate, table
 from yapbench.schema import Phase
 from yapbench.store import TrialData
 from yapbench.streams import captions, measures
+from yapbench.streams.differences import marked
 from yapbench.streams.measures import Measured
 from yapbench.streams.times import Stream
-from yapbench.wer import Alignment, Score
+from yapbench.wer import Score
 
 MOST_TRANSCRIPTS: Final = 12
 
@@ -137,7 +138,7 @@ class StreamResults:
             return Markup("<p>No word error in a stream that ended well.</p>")
         ranked = sorted(worst.items(), key=lambda item: (-item[1].words.errors.total, item[0]))
         rows = [
-            [html.escape(name), f"{score.words.errors.total} of {score.words.errors.reference}", _marked(score.words)]
+            [html.escape(name), f"{score.words.errors.total} of {score.words.errors.reference}", marked(score.words)]
             for name, score in ranked[:most]
         ]
         left = f"<p>{len(ranked) - most} more with errors.</p>" if len(ranked) > most else ""
@@ -180,16 +181,3 @@ def _bar(bar: Mapping[str, Any]) -> Sequence[str]:
     what = " · ".join(filter(None, (str(bar.get("what", "")), str(bar.get("note", "")))))
     words = [html.escape(str(bar["bar"])), html.escape(what)]
     return [*words, value("value"), value("floor"), value("goal"), html.escape(str(bar["verdict"]))]
-
-
-def _marked(aligned: Alignment) -> str:
-    parts = []
-    for edit in aligned.edits:
-        said = html.escape(" ".join(aligned.reference[edit.ref_start : edit.ref_end]))
-        heard = html.escape(" ".join(aligned.hypothesis[edit.hyp_start : edit.hyp_end]))
-        if edit.kind == "equal":
-            parts.append(said)
-            continue
-        parts += [f"<del>{said}</del>"] if said else []
-        parts += [f"<ins>{heard}</ins>"] if heard else []
-    return " ".join(parts)

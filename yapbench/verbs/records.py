@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.table import Table
 from yapbench import store, turns
 from yapbench.measures import Point
 from yapbench.schema import Outcome
+from yapbench.stats import Estimate
 from yapbench.store import TrialData
 from yapbench.words import ms, rate
 
@@ -72,7 +73,7 @@ def show(points: Sequence[Point], rows: Sequence[Record], console: Console) -> N
     table.add_column("")
     for point in points:
         values = [
-            _said(point, name, words)
+            said(point[name], words)
             for name, words in {
                 "latency_p50_ms": ms,
                 "latency_p95_ms": ms,
@@ -87,6 +88,7 @@ def show(points: Sequence[Point], rows: Sequence[Record], console: Console) -> N
         doubt = "" if not point.validity.reasons else f"{point.validity.verdict}: {'; '.join(point.validity.reasons)}"
         table.add_row(f"{point.level:g}", str(point.n), str(failed), *values, escape(doubt))
     console.print(table)
+    show_doubt(points, ["latency_p95_ms"], console)
     show_failures(rows, console)
 
 
@@ -105,10 +107,10 @@ def show_each(rows: Sequence[Record], console: Console) -> None:
     for row in rows:
         times = {name: row[f"{name}_ms"] for name in ("connect", "send", "latency", "queue", "inference")}
         words = ", ".join(f"{name} {value:.1f} ms" for name, value in times.items() if value is not None)
-        said = f"{row['phase']:<7} {row['utterance_id']}: {row['outcome']}, {words}"
+        line = f"{row['phase']:<7} {row['utterance_id']}: {row['outcome']}, {words}"
         if row["probability"] is not None:
-            said += f", probability {row['probability']:.3f}"
-        console.print(said, soft_wrap=True, markup=False, highlight=False)
+            line += f", probability {row['probability']:.3f}"
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def _failure(row: Record) -> str:
@@ -116,9 +118,21 @@ def _failure(row: Record) -> str:
     return f"{row['outcome']}{status} {row['request_id']} {row['utterance_id']} ({row['phase']}): {row['error']}"
 
 
-def _said(point: Point, name: str, words: Any) -> str:
-    value = point[name].value
-    return "-" if value is None else str(words(value))
+INDICATIVE: Final = "*"
+"""Behind a tail from too few answers."""
+
+
+def show_doubt(points: Sequence[Point], names: Iterable[str], console: Console) -> None:
+    """What the mark means, where it was used."""
+    if any(point[name].indicative for point in points for name in names):
+        console.print(f"{INDICATIVE} a tail from too few: indicative only", highlight=False)
+
+
+def said(value: Estimate, words: Any) -> str:
+    """A number for a table of the terminal."""
+    if value.value is None:
+        return "-"
+    return f"{words(value.value)}{INDICATIVE if value.indicative else ''}"
 
 
 def _between_ms(row: Mapping[Any, Any], start: str, end: str) -> float | None:

@@ -180,16 +180,17 @@ def show(
     table.add_row("failed", *(str(sum(point.failures.values())) for point in points))
     why: dict[str, list[str]] = {}
     for head, (name, words) in SHOWN.items():
-        table.add_row(head, *(_said(point[name], words) for point in points))
+        table.add_row(head, *(records.said(point[name], words) for point in points))
         for reason in {point[name].reason for point in points if point[name].value is None}:
             why.setdefault(reason, []).append(head)
     for head, (place, written) in DEVICES.items():
         found = [getattr(device, place) for device in devices]
-        table.add_row(head, *(_said(value, written) for value in found))
+        table.add_row(head, *(records.said(value, written) for value in found))
         for reason in {value.reason for value in found if value.value is None}:
             why.setdefault(reason, []).append(head)
     table.add_row("", *("" if point.valid else str(point.validity.verdict) for point in points))
     console.print(table)
+    records.show_doubt(points, [name for name, _ in SHOWN.values()], console)
     for reason, heads in why.items():
         console.print(f"{DASH} {', '.join(heads)}: {reason}", soft_wrap=True, markup=False, highlight=False)
     for point in points:
@@ -200,10 +201,6 @@ def show(
     if norms:
         console.print(f"WER normalised by {', '.join(norms)}", soft_wrap=True, markup=False, highlight=False)
     records.show_failures(rows, console)
-
-
-def _said(value: Estimate, words: Any) -> str:
-    return DASH if value.value is None else str(words(value.value))
 
 
 def _absent(value: Any) -> bool:

@@ -164,3 +164,18 @@ def test_the_trace_of_a_request_can_be_followed(start_echo: StartEcho, body: byt
     mine = [row for row in rows if row.get("request_id") == "r1"]
     assert [row["event"] for row in mine] == ["received", "step_start", "step_end", "sent"]
     assert sorted(row["at_s"] for row in mine) == [row["at_s"] for row in mine]
+
+
+def test_the_trace_of_a_stream_holds_its_final_and_no_partial(start_echo: StartEcho, tmp_path: Path) -> None:
+    echo = start_echo(f"--trace-path={tmp_path / 't.jsonl'}", "--service-ms=20")
+    with connect(echo.ws, additional_headers={"X-Request-ID": "s1"}) as session:
+        session.send(bytes(32_000))
+        session.send('{"op": "flush"}')
+        while json.loads(session.recv())["type"] != "final":
+            pass
+    echo.process.send_signal(signal.SIGTERM)
+    echo.process.wait(timeout=20)
+    rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    mine = [row for row in rows if row.get("request_id") == "s1"]
+    assert [row["event"] for row in mine] == ["received", "step_start", "step_end", "sent"]
+    assert mine[2]["at_s"] - mine[1]["at_s"] == pytest.approx(0.02)
