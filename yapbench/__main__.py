@@ -229,6 +229,8 @@ def sweep(
     jobs: int = 1,
     retry_failed: bool = False,
     calibrate: bool = True,
+    baseline: str | None = None,
+    threshold: float = 0.05,
     runs: Path = RUNS,
 ) -> int:
     """Run a sweep file and write its report. The same command again resumes: finished trials are kept.
@@ -245,6 +247,11 @@ def sweep(
         Run failed trials again; without it a failure is a result.
     calibrate
         A sweep that streams makes a quick certificate first, where this machine has none (`yapbench calibrate`).
+    baseline
+        A folder of results to compare with afterwards; or a commit, whose server is then measured in turn with the
+        one that stands here, three rounds at the least. Exit code 4 when something got worse.
+    threshold
+        The change of a time or rate that matters: 0.05 is 5 %.
     runs
         Where results go.
     """
@@ -252,6 +259,12 @@ def sweep(
     from yapbench.sweep import Sweep
 
     grid = Sweep.load(file)
+    if baseline is not None:
+        from yapbench import baseline as module
+
+        console = sweeping.new_console()
+        options = module.Options(threshold=threshold, retry_failed=retry_failed, calibrate=calibrate)
+        return module.sweep(grid, baseline, runs_dir=runs, options=options, dry_run=dry_run, console=console)
     if dry_run:
         sweeping.show(grid, sweeping.plan(grid, runs_dir=runs), sweeping.new_console(), folder=runs / grid.name)
         return ExitCode.OK
@@ -285,6 +298,70 @@ def report(folder: Path, *, publish: Path | None = None) -> int:
         print(module.publish(folder, publish))
         return ExitCode.OK
     return sweeping.write_report(folder, sweeping.new_console())
+
+
+@app.command
+def compare(
+    before: str,
+    after: str,
+    *,
+    name: str | None = None,
+    threshold: float = 0.05,
+    out: Path | None = None,
+    runs: Path = RUNS,
+) -> int:
+    """Say what got better or worse from BEFORE to AFTER: folders of sweeps, or commits. 4: something got worse.
+
+    Parameters
+    ----------
+    name
+        Of the sweep, where BEFORE and AFTER are commits that measured several.
+    threshold
+        The change of a time or rate that matters: 0.05 is 5 %.
+    out
+        Where the page goes. Default: compare.html in AFTER's folder.
+    runs
+        Where results lie.
+    """
+    from yapbench import sweeping
+    from yapbench.compare import command
+
+    return command.run(
+        before, after, runs_dir=runs, sweep=name, out=out, threshold=threshold, console=sweeping.new_console()
+    )
+
+
+@app.command(help_flags=())
+def capacity(server: str, *flags: Flags) -> int:
+    """Search how many streams SERVER keeps within the SLO: `yapbench capacity fastconformer --model=tiny --most=64`.
+
+    Flags are those of notebooks/80_capacity.ipynb and the server's; `yapbench capacity SERVER --help` lists them.
+    """
+    from yapbench import single
+
+    return single.capacity(server, list(flags), runs_dir=RUNS)
+
+
+@app.command
+def export(folder: Path, *, out: Path | None = None) -> int:
+    """Write a sweep's points and utterances as CSV and Parquet, for other tools and notebooks/90_compare.ipynb.
+
+    Parameters
+    ----------
+    folder
+        runs/<sweep>, or a published one.
+    out
+        Where the files go. Default: export/ in the folder.
+    """
+    from yapbench import export as module
+    from yapbench.export.reading import left_out
+
+    target = out or folder / "export"
+    for path in module.export(folder, target):
+        print(path)
+    for line in left_out(target):
+        print(f"yapbench: {line}", file=sys.stderr)
+    return ExitCode.OK
 
 
 def main() -> None:

@@ -124,26 +124,32 @@ def refuse(profile: LoadProfile, certificate: Mapping[str, Any] | None, *, audio
     `audio_s`: mean length of an utterance, from which the number of simultaneous calls of open loads is estimated.
     Nothing is refused without a certificate, or by an INVALID one, and nothing that is not paced.
     """
-    stream = profile.stream
-    if stream is None or not stream.pace or certificate is None or certificate["verdict"] == "INVALID":
-        return
-    most = most_at(certificate["most_streams"], stream.frame_ms / stream.pace)
-    if most is None:
+    stream, most = profile.stream, trusted(profile, certificate)
+    if stream is None or certificate is None or most is None:
         return
     for level in profile.levels:
         streams = _at_once(profile, level, audio_s)
         share = math.ceil(streams / profile.workers)
-        if share <= SHARE * most:
+        if share <= most:
             continue
-        least = math.ceil(streams / math.floor(SHARE * most)) if SHARE * most >= 1 else None
+        least = math.ceil(streams / math.floor(most)) if most >= 1 else None
         how = f"load_workers={least}" if least else "another machine"
         few = "; the certificate is a quick one, which did not look for more: `yapbench calibrate` does"
         raise UsageError(
             f"{streams} streams with a frame every {stream.frame_ms / stream.pace:g} ms on {profile.workers} load "
-            f"process{'es' if profile.workers > 1 else ''}: this machine's load process keeps at most {most:.0f} on "
-            f"time and is trusted with {100 * SHARE:.0f} % of that, {SHARE * most:.0f}. "
+            f"process{'es' if profile.workers > 1 else ''}: this machine's load process keeps at most "
+            f"{most / SHARE:.0f} on time and is trusted with {100 * SHARE:.0f} % of that, {most:.0f}. "
             f"Use {how}, or fewer streams{few if certificate['quick'] else ''}"
         )
+
+
+def trusted(profile: LoadProfile, certificate: Mapping[str, Any] | None) -> float | None:
+    """How many streams of this kind one load process is trusted with; None: nothing says, or nothing is paced."""
+    stream = profile.stream
+    if stream is None or not stream.pace or certificate is None or certificate["verdict"] == "INVALID":
+        return None
+    most = most_at(certificate["most_streams"], stream.frame_ms / stream.pace)
+    return None if most is None else SHARE * most
 
 
 def _at_once(profile: LoadProfile, level: float, audio_s: float | None) -> int:

@@ -40,6 +40,8 @@ class Command:
     """Environment variables that are never written anywhere."""
     expected: Mapping[str, Any] = field(default_factory=dict)
     """What was asked for, as /status will have to show it."""
+    checkout: Path = CHECKOUT
+    """Where its code lies: `servers/` of ours, or of another commit."""
 
     @property
     def url(self) -> str:
@@ -50,17 +52,26 @@ class Command:
     def line(self) -> str:
         """The command as it can be pasted into a shell in the checkout's root, secrets by their names only."""
         names = "".join(f'{name}="${name}" ' for name in sorted(self.secrets))
+        if self.checkout != CHECKOUT:
+            names += f"PYTHONSAFEPATH=1 PYTHONPATH={_pasteable(str(self.checkout))} "
         return names + " ".join(_pasteable(word) for word in self.argv)
 
     def environment(self) -> dict[str, str]:
         """What the process gets: ours, our code at the head of PYTHONPATH, the secrets."""
         kept = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-        paths = os.pathsep.join(filter(None, [str(CHECKOUT), kept.get("PYTHONPATH")]))
-        return kept | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"} | dict(self.secrets)
+        paths = os.pathsep.join(filter(None, [str(self.checkout), kept.get("PYTHONPATH")]))
+        # Safe path: else `-m` would take servers/ of the folder that we happen to stand in before any other.
+        ours = {"PYTHONPATH": paths, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+        return kept | ours | dict(self.secrets)
 
 
 def of_server(
-    name: str, *, settings: Mapping[str, Any], port: int = 0, secrets: Mapping[str, str] | None = None
+    name: str,
+    *,
+    settings: Mapping[str, Any],
+    port: int = 0,
+    secrets: Mapping[str, str] | None = None,
+    checkout: Path = CHECKOUT,
 ) -> Command:
     """The command for a catalogue server. It listens on loopback unless `settings` has a host; port 0: a free one.
 
@@ -81,6 +92,7 @@ def of_server(
         port=chosen,
         secrets=dict(secrets or {}),
         expected={key: effective[key] for key in given},
+        checkout=checkout,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from yapbench import clients
+from yapbench.capacity.options import SearchOptions
 from yapbench.clients.framing import samples_per_frame
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile, parse_levels
@@ -41,13 +42,25 @@ STREAM_PARAMETERS: Final = ("frame_ms", "pace", "eos", "phases", "post_wait_s", 
 AUDIO_PARAMETERS: Final = ("corpus", "noise", "snr_db")
 """Notebook parameters that say what is sent (docs/corpora.md)."""
 
-HARNESS_PARAMETERS: Final = (*AUDIO_PARAMETERS, "url", "sweep", "out_dir", "slo_ms", "trace")
-"""Notebook parameters for the harness itself; of these only what is sent and `trace` can change a result."""
+PRICE_PARAMETERS: Final = ("price_per_hour", "currency")
+"""Notebook parameters that say what an hour of the machine costs; they are stored and change no measurement."""
+
+HARNESS_PARAMETERS: Final = (
+    *(*AUDIO_PARAMETERS, "url", "sweep", "out_dir", "slo_ms", "trace", "server_commit"),
+    *PRICE_PARAMETERS,
+)
+"""Notebook parameters for the harness itself; what is sent, `trace` and `server_commit` can change a result."""
+
+SERVER: Final = "server"
+"""Which server is measured, in a notebook for any of them."""
+
+SEARCH_PARAMETERS: Final = ("most", "start", "resolution", "most_probes")
+"""Notebook parameters that have load levels searched for instead of named: with `most` there is a search."""
 
 SCRIPT_PARAMETERS: Final = ("wrong_words", "revised_words")
 """Notebook parameters for servers that say what a script tells them (echo_script.py)."""
 
-OWN: Final = (CLIENT, *LOAD_PARAMETERS, *STREAM_PARAMETERS, *HARNESS_PARAMETERS)
+OWN: Final = (SERVER, CLIENT, *LOAD_PARAMETERS, *SEARCH_PARAMETERS, *STREAM_PARAMETERS, *HARNESS_PARAMETERS)
 """All that every notebook may have. A server's knob of the same name (echo has a `seed`) gets the same value."""
 
 DEFAULT_REQUESTS: Final = 130
@@ -62,11 +75,31 @@ _RENAMED: Final = {"profile": "kind", "concurrency": "levels", "load_workers": "
 def profile(given: Mapping[str, Any], *, client: str) -> LoadProfile:
     """The load that these parameters ask for. Raises UsageError naming a parameter that cannot be."""
     values = {_RENAMED.get(name, name): given[name] for name in LOAD_PARAMETERS if name in given}
-    values["levels"] = parse_levels(values.get("levels", 1))
+    values["levels"] = parse_levels(values.get("levels", given.get("most", 1)))
     stream = _stream(given, client)
     if "requests" not in values and "duration_s" not in values:
         values |= {"duration_s": DEFAULT_STREAM_S} if stream else {"requests": DEFAULT_REQUESTS}
     return LoadProfile(**values, stream=stream)
+
+
+def search(given: Mapping[str, Any], *, words: bool) -> SearchOptions | None:
+    """How the capacity is looked for, where `most` asks for that; `words`: what is sent has texts that are scored.
+
+    Raises UsageError for load levels beside it, and for search parameters without it.
+    """
+    asked = {name: given[name] for name in SEARCH_PARAMETERS if name in given}
+    if not asked:
+        return None
+    if "most" not in asked:
+        raise UsageError(f"{', '.join(asked)}: a search for the capacity needs `most`, the largest load to try")
+    for name in ("concurrency", "profile", "requests"):
+        if name in given:
+            raise UsageError(f"{name}={given[name]!r}: a search chooses its loads itself, and probes last duration_s")
+    if "resolution" in asked:
+        asked["resolution"] = number("resolution", asked["resolution"])
+    asked.setdefault("start", min(4, asked["most"]) if type(asked["most"]) is int else 4)
+    repeats = given.get("repeats", 3)
+    return SearchOptions(**asked, slo_ms=float(given.get("slo_ms", 100)), repeats=repeats, baseline=words)
 
 
 def _stream(given: Mapping[str, Any], client: str) -> StreamOptions | None:
@@ -92,6 +125,12 @@ def number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UsageError(f"{name} is {value!r}; it must be a number")
     return float(value)
+
+
+def check_price(given: Mapping[str, Any]) -> None:
+    """Raise UsageError for a price that cannot be one."""
+    if "price_per_hour" in given and not number("price_per_hour", given["price_per_hour"]) >= 0:
+        raise UsageError(f"price_per_hour is {given['price_per_hour']!r}; it must be 0 or more")
 
 
 def declared(notebook: Path) -> dict[str, Any]:

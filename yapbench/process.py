@@ -175,15 +175,17 @@ def launch(
     ready_timeout_s: float = 60,
     cpus: Sequence[int] | None = None,
     secrets: Mapping[str, str] | None = None,
+    checkout: Path = commands.CHECKOUT,
 ) -> Server:
     """Start a catalogue server and wait until it is ready; port 0 takes a free one.
 
-    `secrets` are environment variables. Nothing of the server outlives the calling process.
+    `secrets` are environment variables; `checkout` holds the `servers/` whose code runs. Nothing of the server outlives
+    the calling process.
     Raises UsageError before anything is started; ServerDied, ServerNotReady or SettingsDiffer with the last log
     lines, and then nothing is left running.
     """
     for attempt in range(1, _ATTEMPTS + 1):
-        command = commands.of_server(name, settings=settings, port=port, secrets=secrets)
+        command = commands.of_server(name, settings=settings, port=port, secrets=secrets, checkout=checkout)
         try:
             return start(command, log_path=log_path, ready_timeout_s=ready_timeout_s, cpus=cpus)
         except ServerDied as died:

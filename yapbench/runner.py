@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from yapbench import axes, catalog, certificate, load, machine, process, provenance, store
+from yapbench import axes, catalog, certificate, load, machine, process, provenance, searching, store
+from yapbench.capacity.options import SearchOptions
 from yapbench.echo import script as echo_script
 from yapbench.errors import ServerDied, ServerError, UsageError
 from yapbench.live import LiveStatus
@@ -24,7 +25,7 @@ from yapbench.monitoring.metronome import Metronome
 from yapbench.monitoring.monitor import Monitor
 from yapbench.obtained import LOOK_AHEAD, compile_words
 from yapbench.schema import MACHINE, METHOD_VERSION, SCHEMA_VERSION
-from yapbench.trial import CHECKOUT, Trial
+from yapbench.trial import CHECKOUT, Trial, is_for_any_server
 
 READY_TIMEOUT_S = 120.0
 COMPILE_TIMEOUT_S = 1800.0
@@ -38,6 +39,7 @@ class Run:
         self.trial, self.folder = trial, folder
         self.server: process.Server | None = None
         self._obtained: dict[str, Any] = {}
+        self._search_options = trial.search
         self._certificate = certificate.current()
         self._started = datetime.now(UTC)
         self._started_s = time.monotonic()
@@ -63,7 +65,9 @@ class Run:
         UsageError before that for streams that are more than this machine's load generator is trusted with.
         """
         trial = self.trial
-        certificate.refuse(trial.profile, self._certificate, audio_s=trial.corpus.audio_s / max(1, len(trial.corpus)))
+        if trial.search is None:  # which keeps to what is trusted by itself
+            mean_s = trial.corpus.audio_s / max(1, len(trial.corpus))
+            certificate.refuse(trial.profile, self._certificate, audio_s=mean_s)
         if trial.url:
             if trial.settings:
                 raise UsageError(
@@ -85,6 +89,7 @@ class Run:
                 log_path=self.folder / "server.log",
                 ready_timeout_s=READY_TIMEOUT_S,
                 cpus=self._pinning.server_cpus,
+                checkout=trial.checkout,
             )
             self._obtained = self.server.wait_until_compiled(COMPILE_TIMEOUT_S)
         except ServerError as failure:
@@ -110,19 +115,33 @@ class Run:
         return [*lines, compiling] if compiling else lines
 
     def measure(self) -> None:
-        """Run every load level and repeat, then store rows, machine samples and trial.json.
+        """Run every load level and repeat, or search for the capacity where the trial asks for that; then store rows,
+        machine samples and trial.json.
 
         A server that dies is stored as a failed trial with its last log lines and raised as ServerDied; the rows of
         what was asked until then, and of what it left unanswered, are kept.
         """
         if self.server is None:
             raise UsageError("measure() before start(): there is no server")
-        plan = load.Plan(
-            client=self.trial.client,
-            url=self.server.url,
-            corpus=self.trial.corpus,
-            profile=self.trial.profile,
-        )
+        if self.trial.search is None:
+            result, machine_rows = self._put(self.trial.profile, self.folder)
+            points, gone = result.points, result.failure
+        else:
+            searched = self._search(self.trial.search)
+            points, machine_rows, gone = searched.points, searched.machine_rows, searched.failure
+        store.write_table(self.folder / store.MACHINE_FILE, machine_rows, MACHINE)
+        if gone is not None or not self.server.alive():
+            message = gone.message if gone else "its process ended during the load"
+            failure = ServerDied(message, log_tail=self.server.log_tail())
+            self._store(failure=failure, points=points)
+            raise failure
+        self._obtained = self.server.status()
+        self._store(points=points)
+
+    def _put(self, profile: load.LoadProfile, folder: Path) -> tuple[load.LoadResult, list[dict[str, Any]]]:
+        """Put a load on the server; the rows of its utterances lie in `folder`, those of the machine are returned."""
+        assert self.server is not None
+        plan = load.Plan(client=self.trial.client, url=self.server.url, corpus=self.trial.corpus, profile=profile)
         keys = catalog.secrets(catalog.lookup(self.trial.server))
         with (
             Metronome(self._pinning.worker_cpus) as metronome,
@@ -130,18 +149,17 @@ class Run:
             LiveStatus(self.folder, monitor=monitor) as live,
         ):
             result = load.run(
-                plan, folder=self.folder, on_progress=live.update, cpus=self._pinning.worker_cpus, secrets=keys
+                plan, folder=folder, on_progress=live.update, cpus=self._pinning.worker_cpus, secrets=keys
             )
-        store.write_table(
-            self.folder / "machine.parquet", [*monitor.rows(), *metronome.rows(), *result.machine_rows], MACHINE
-        )
-        if result.failure is not None or not self.server.alive():
-            message = result.failure.message if result.failure else "its process ended during the load"
-            failure = ServerDied(message, log_tail=self.server.log_tail())
-            self._store(failure=failure, points=result.points)
-            raise failure
-        self._obtained = self.server.status()
-        self._store(points=result.points)
+        return result, [*monitor.rows(), *metronome.rows(), *result.machine_rows]
+
+    def _search(self, asked: SearchOptions) -> searching.Searched:
+        """Probe for the capacity, with no more streams than the load generator is trusted with."""
+        profile = self.trial.profile
+        trusted = certificate.trusted(profile, self._certificate)
+        self._search_options = searching.limited(asked, trusted, workers=profile.workers)
+        info = describe(self.trial, failure=None) | {"obtained": self._obtained}
+        return searching.run(self._search_options, profile, info=info, folder=self.folder, put=self._put)
 
     def data(self) -> store.TrialData:
         """What was stored, as any later reader sees it."""
@@ -172,8 +190,9 @@ class Run:
             "started_at": self._started.isoformat(timespec="seconds"),
             "pinning": asdict(self._pinning),
             "certificate": self._certificate,
+            "search": self._search_options.as_dict() if self._search_options else None,
         }
-        if self.trial.url:  # which model it is, only that server knows
+        if self.trial.told:
             facts["model"] = self._obtained.get("model") or {}
         problem = None
         if failure is not None:
@@ -183,7 +202,8 @@ class Run:
 
 def describe(trial: Trial, *, failure: Mapping[str, str] | None) -> dict[str, Any]:
     """The part of trial.json that does not depend on how far the trial came."""
-    identity = trial.identity()
+    named = {"server": trial.server} if is_for_any_server(trial.notebook) else {}
+    identity, ours = trial.identity(), provenance.git_state(CHECKOUT)
     return {
         "schema_version": SCHEMA_VERSION,
         "method_version": METHOD_VERSION,
@@ -204,12 +224,16 @@ def describe(trial: Trial, *, failure: Mapping[str, str] | None) -> dict[str, An
         "environment": trial.environment(),
         "machine": machine.fingerprint(),
         "clock": machine.clock_anchor(),
-        "git": provenance.git_state(CHECKOUT),
+        "git": {"commit": trial.server_commit, "dirty": False} if trial.server_commit else ours,
+        "harness_git": ours,
+        "price_per_hour": trial.asked.get("price_per_hour"),
+        "currency": str(trial.asked.get("currency", "$")),
         "versions": provenance.versions(),
-        "reproduce": provenance.reproduce_line(trial.notebook, trial.asked),
+        "reproduce": provenance.reproduce_line(trial.notebook, {**trial.asked, **named}),
         "obtained": {},
         "points": [],
         "certificate": None,
+        "search": None,
     }
 
 

@@ -1,6 +1,6 @@
-"""The verb `run`: one setting of one server, through its notebook, with a report of its own.
+"""The verbs `run` and `capacity`: one setting of one server, through a notebook, with a report of its own.
 
-It is a sweep without axes; only reading flags is added here.
+Each is a sweep without axes; only reading flags is added here.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from yapbench import sweeping
+from yapbench import catalog, store, sweeping
 from yapbench.errors import UsageError
-from yapbench.parameters import AUDIO_PARAMETERS, HARNESS_PARAMETERS
+from yapbench.parameters import SERVER
 from yapbench.sweep import Sweep
 from yapbench.trial import known_parameters, notebook_of
 
@@ -21,13 +21,44 @@ from yapbench.trial import known_parameters, notebook_of
 def run(server: str, flags: Sequence[str], *, runs_dir: Path) -> int:
     """Measure `server` once; results go to runs/<server>-single. Raises UsageError for an unknown flag."""
     notebook = notebook_of(server)
-    if any(flag in ("--help", "-h") for flag in flags):
-        print(help_text(server, notebook))
+    grid = _grid(server, notebook, flags, name=f"{server}-single", verb="run")
+    return 0 if grid is None else sweeping.run(grid, runs_dir=runs_dir, calibrate=True)
+
+
+def capacity(server: str, flags: Sequence[str], *, runs_dir: Path) -> int:
+    """Search for the capacity of `server`; results go to runs/<server>-capacity, the answer to the terminal.
+
+    3: not even the lightest load keeps the target. 5: undecided. Raises UsageError for an unknown flag.
+    """
+    catalog.lookup(server)
+    grid = _grid(server, CAPACITY, flags, name=f"{server}-capacity", verb="capacity")
+    if grid is None:
         return 0
+    code = sweeping.run(grid, runs_dir=runs_dir, calibrate=True)
+    folder = runs_dir.resolve() / grid.name / grid.trials()[0].trial_id
+    found = store.read_trial(folder)
+    if found.info["status"] == "failed":
+        return code
+    from yapbench.capacity.results import CapacityResults  # figures: listing flags needs none
+
+    results = CapacityResults(found)
+    for sentence in results.sentences():
+        print(sentence)
+    return results.exit_code
+
+
+CAPACITY = "80_capacity"
+
+
+def _grid(server: str, notebook: str, flags: Sequence[str], *, name: str, verb: str) -> Sweep | None:
+    """A sweep of one setting; None where help was asked for, and printed."""
+    if any(flag in ("--help", "-h") for flag in flags):
+        print(help_text(server, notebook, verb))
+        if notebook == CAPACITY:
+            print(f"  and the settings of {server}: `yapbench serve {server} --help`")
+        return None
     parameters = read_flags(flags, known=known_parameters(server) - {"out_dir", "sweep"})
-    name = f"{server}-single"
-    grid = Sweep.from_mapping({"notebook": notebook, "server": server, "parameters": parameters}, name=name)
-    return sweeping.run(grid, runs_dir=runs_dir, calibrate=True)
+    return Sweep.from_mapping({"notebook": notebook, "server": server, "parameters": parameters}, name=name)
 
 
 def read_flags(flags: Sequence[str], *, known: set[str]) -> dict[str, Any]:
@@ -49,16 +80,16 @@ def read_flags(flags: Sequence[str], *, known: set[str]) -> dict[str, Any]:
     return found
 
 
-def help_text(server: str, notebook: str) -> str:
+def help_text(server: str, notebook: str, verb: str) -> str:
     """The notebook's parameters, as papermill reads them from its own cell."""
     import papermill
 
     from yapbench.trial import notebook_path
 
     rows = papermill.inspect_notebook(str(notebook_path(notebook))).values()
-    lines = [f"yapbench run {server} [--name=value ...]   (parameters of notebooks/{notebook}.ipynb)", ""]
+    lines = [f"yapbench {verb} {server} [--name=value ...]   (parameters of notebooks/{notebook}.ipynb)", ""]
     for row in rows:
-        if row["name"] not in HARNESS_PARAMETERS or row["name"] in (*AUDIO_PARAMETERS, "url", "slo_ms", "trace"):
+        if row["name"] not in (SERVER, "sweep", "out_dir"):
             flag = "--" + row["name"].replace("_", "-")
             lines.append(f"  {flag:<18} {row['help']} [default {row['default']}]")
     return "\n".join(lines)

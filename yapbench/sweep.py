@@ -21,6 +21,9 @@ from yapbench.trial import Trial, known_parameters, notebook_path
 
 KEYS = ("notebook", "server", "parameters", "grids", "exclude", "description", "name")
 
+AROUND_A_PROBE_S = 6.0
+"""Load process, connections and warm-up of one probe: a guess."""
+
 LEVEL_AXIS = "concurrency"
 """The one client-side axis: its values are measured one after another in a single run of the server."""
 
@@ -175,6 +178,8 @@ def planned_requests(trial: Trial) -> int | None:
 def estimate_s(trial: Trial, *, per_request_s: float) -> float:
     """Seconds that a trial will take, from its own durations, its speech, or `per_request_s` of earlier trials."""
     profile, requests = trial.profile, planned_requests(trial)
+    if trial.search is not None:
+        return trial.search.most_probes * ((profile.duration_s or 0.0) + AROUND_A_PROBE_S)
     if requests is not None and profile.stream and profile.stream.pace:
         each_s = trial.corpus.audio_s / len(trial.corpus) / profile.stream.pace
         at_once = sum(1 / (each_s * level if profile.kind == "poisson" else level) for level in profile.levels)

@@ -22,7 +22,7 @@ from yapbench.engines.local import Done, Job, run_jobs
 from yapbench.errors import ExitCode, NothingRan
 from yapbench.live import said
 from yapbench.sweep import LEVEL_AXIS, Sweep, estimate_s, locked, planned_requests, seconds_per_request
-from yapbench.trial import CHECKOUT, Trial
+from yapbench.trial import CHECKOUT, Trial, is_for_any_server
 
 FIRST_GUESS_S = 0.05
 """Seconds a request until a finished trial of the same sweep has told better; said as a guess."""
@@ -45,12 +45,13 @@ class Planned:
 def plan(sweep: Sweep, *, runs_dir: Path, retry_failed: bool = False) -> list[Planned]:
     """Every trial of the sweep; a failed one counts as finished (it is a result) unless `retry_failed`."""
     planned = []
+    named = {"server": sweep.server} if is_for_any_server(sweep.notebook) else {}
     for chosen, trial in zip(sweep.parameter_sets(), sweep.trials(), strict=True):
         folder = runs_dir.resolve() / sweep.name / trial.trial_id
         finished = store.finished(folder)
         if finished and retry_failed:
             finished = store.read_info(folder)["status"] == "done"
-        job = Job(sweep.notebook, sweep.server, chosen | {"sweep": sweep.name}, folder)
+        job = Job(sweep.notebook, sweep.server, chosen | named | {"sweep": sweep.name}, folder)
         planned.append(Planned(trial, job, finished))
     return planned
 
@@ -72,7 +73,9 @@ def show(sweep: Sweep, planned: list[Planned], console: Console, *, folder: Path
     for column in ("trial", "state", *sweep.axis_names, LEVEL_AXIS, "requests"):
         table.add_column(column, no_wrap=True)
     for item in planned:
-        levels = ",".join(f"{level:g}" for level in item.trial.profile.levels)
+        search = item.trial.search
+        named = ",".join(f"{level:g}" for level in item.trial.profile.levels)
+        levels = f"searched up to {search.most}" if search else named
         values = [str(item.job.parameters.get(name, "")) for name in sweep.axis_names]
         state = "finished" if item.finished else "to run"
         table.add_row(item.trial.trial_id, state, *values, levels, str(planned_requests(item.trial) or "by time"))
@@ -80,8 +83,13 @@ def show(sweep: Sweep, planned: list[Planned], console: Console, *, folder: Path
     measured = seconds_per_request(folder)
     seconds = total_estimate_s(planned, per_request_s=measured or FIRST_GUESS_S)
     source = "from this sweep's finished trials" if measured else f"a guess at {FIRST_GUESS_S * 1000:.0f} ms a request"
-    points = sum(len(item.trial.profile.levels) * item.trial.profile.repeats for item in planned)
+    points = sum(map(_points, (item.trial for item in planned)))
     console.print(f"{points} points; about {_clock(seconds)} to go ({source})")
+
+
+def _points(trial: Trial) -> int:
+    """How many load levels will be measured, each repeat by itself; of a search at most."""
+    return trial.search.most_probes if trial.search else len(trial.profile.levels) * trial.profile.repeats
 
 
 def run(
@@ -106,18 +114,24 @@ def run(
             raise NothingRan(f"{sweep.name}: exclude leaves no trial")
         if sweep.text:
             store.write_text(folder / store.GRID, sweep.text)
-        todo = [item for item in planned if not item.finished]
-        console.print(f"{sweep.name}: {len(planned)} trials, {len(planned) - len(todo)} finished already")
-        _check_load([item.trial for item in todo], console, calibrate=calibrate)
-        axes = sweep.axis_names
-        by_folder = {item.job.folder: item for item in planned}
-        started_s, ended = time.monotonic(), 0
-        with _progress_lines(console, [item.job.folder for item in todo]):
-            for done in run_jobs([item.job for item in todo], workers=jobs):
-                ended += 1
-                left_s = (time.monotonic() - started_s) / ended * (len(todo) - ended)
-                console.print(_ended_line(done, describe(by_folder[done.job.folder], axes), ended, len(todo), left_s))
+        finish(planned, sweep.axis_names, title=sweep.name, console=console, jobs=jobs, calibrate=calibrate)
     return write_report(folder, console)
+
+
+def finish(
+    planned: list[Planned], axes: list[str], *, title: str, console: Console, jobs: int = 1, calibrate: bool = False
+) -> None:
+    """Run those of the trials that are not finished, in their order, and say of each how it ended."""
+    todo = [item for item in planned if not item.finished]
+    console.print(f"{title}: {len(planned)} trials, {len(planned) - len(todo)} finished already")
+    _check_load([item.trial for item in todo], console, calibrate=calibrate)
+    by_folder = {item.job.folder: item for item in planned}
+    started_s, ended = time.monotonic(), 0
+    with _progress_lines(console, [item.job.folder for item in todo]):
+        for done in run_jobs([item.job for item in todo], workers=jobs):
+            ended += 1
+            left_s = (time.monotonic() - started_s) / ended * (len(todo) - ended)
+            console.print(_ended_line(done, describe(by_folder[done.job.folder], axes), ended, len(todo), left_s))
 
 
 def _check_load(trials: list[Trial], console: Console, *, calibrate: bool) -> None:
@@ -130,7 +144,7 @@ def _check_load(trials: list[Trial], console: Console, *, calibrate: bool) -> No
         from yapbench.calibrate import command  # not for sweeps of requests
 
         found = command.ensure(console)
-    for trial in streaming:
+    for trial in (trial for trial in streaming if trial.search is None):
         certificate.refuse(trial.profile, found, audio_s=trial.corpus.audio_s / max(1, len(trial.corpus)))
 
 

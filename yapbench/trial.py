@@ -16,14 +16,15 @@ from typing import Any
 
 from servers.common.errors import StartupRefused
 from servers.common.settings import table
-from yapbench import catalog, clients, envs, machine, parameters
+from yapbench import catalog, checkouts, clients, envs, machine, parameters
+from yapbench.capacity.options import SearchOptions
 from yapbench.corpora.opening import PARAGRAPHS, SENTENCES, SMALL_WORLD, open_corpus
 from yapbench.corpora.request import as_text
 from yapbench.corpus import Corpus
 from yapbench.echo.script import ScriptOptions
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile
-from yapbench.obtained import SMALL_WORLDS
+from yapbench.obtained import SMALL_WORLDS, UNSCORED
 from yapbench.schema import METHOD_VERSION, SCHEMA_VERSION
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,10 @@ class Trial:
     trace: bool
     script: ScriptOptions | None = None
     """What the server shall say to the corpus, where that is not its own business."""
+    search: SearchOptions | None = None
+    """How the capacity is looked for; None: the load's levels are given."""
+    server_commit: str = ""
+    """Full name of the commit whose server is measured; empty: the server as it stands here."""
 
     @classmethod
     def from_notebook(cls, server: str, notebook: str, changed: Mapping[str, Any]) -> Trial:
@@ -69,6 +74,8 @@ class Trial:
         is sent, with file and line.
         """
         given = {name: value for name, value in flat.items() if value is not None}
+        if given.pop(parameters.SERVER, server) != server:
+            raise UsageError(f"server={flat[parameters.SERVER]!r}: this run is of {server!r}")
         if isinstance(given.get("corpus"), Mapping):
             given["corpus"] = as_text(given["corpus"])  # one line, so that it can be said again on a command line
         entry = catalog.lookup(server)
@@ -81,9 +88,11 @@ class Trial:
             knobs = [name for name in knobs if name not in parameters.OWN]
         settings = {name: given[name] for name in knobs if name in given}
         effective_settings(server, settings)  # refuses bad values now, not after the sweep has begun
+        parameters.check_price(given)
         client, model = given.get(parameters.CLIENT, entry.client), settings.get("model")
         if client not in entry.clients:
             raise UsageError.unknown(f"client of {server}", str(client), entry.clients)
+        streams = clients.streams(client)
         return cls(
             server=server,
             notebook=notebook,
@@ -91,12 +100,14 @@ class Trial:
             settings=settings,
             client=client,
             profile=parameters.profile(given, client=client),
-            corpus=_corpus(given, streams=clients.streams(client), scripted=entry.scripted, model=model),
+            corpus=_corpus(given, streams=streams, scripted=entry.scripted, model=model),
             sweep=str(given.get("sweep", "adhoc")),
             url=given.get("url"),
             slo_ms=float(given.get("slo_ms", 100)),
             trace=bool(given.get("trace", False)),
-            script=_script(given, scripted=entry.scripted and clients.streams(client)),
+            script=_script(given, scripted=entry.scripted and streams),
+            search=parameters.search(given, words=streams and model not in UNSCORED),
+            server_commit=_server_commit(given, server),
         )
 
     def identity(self) -> dict[str, Any]:
@@ -112,12 +123,24 @@ class Trial:
             "url": self.url,
             "trace": self.trace,
             "corpus_sha256": self.corpus.sha256,
-            "model": {} if self.url else model_identity(self.server, self.settings),
-            "code_sha256": code_sha256(self.server),
+            "model": {} if self.told else model_identity(self.server, self.settings),
+            "code_sha256": code_sha256(self.server, self.checkout),
             "environment_sha256": self.environment()["sha256"],
             "machine_class": machine.machine_class(),
             **({"script": self.script.identity()} if self.script else {}),
+            **({"search": self.search.as_dict()} if self.search else {}),
+            **({"served_from": checkouts.identity(self.server, self.server_commit)} if self.server_commit else {}),
         }
+
+    @property
+    def checkout(self) -> Path:
+        """Where the server's code lies."""
+        return checkouts.at(self.server_commit) if self.server_commit else CHECKOUT
+
+    @property
+    def told(self) -> bool:
+        """Only the server itself can say which model it has: it runs already, or is of another commit."""
+        return bool(self.url or self.server_commit)
 
     def environment(self) -> dict[str, Any]:
         """What the server runs on: interpreter, packages, their hash (envs.fingerprint)."""
@@ -148,6 +171,18 @@ def _script(given: Mapping[str, Any], *, scripted: bool) -> ScriptOptions | None
     return None
 
 
+def _server_commit(given: Mapping[str, Any], server: str) -> str:
+    """The commit asked for, by its full name, once its server was found fit to run here."""
+    asked = given.get("server_commit")
+    if asked is None:
+        return ""
+    if "url" in given:
+        raise UsageError("server_commit is for a server that the trial launches; url names one that runs already")
+    commit = checkouts.resolve(str(asked))
+    checkouts.check(server, commit)
+    return commit
+
+
 def _corpus(given: Mapping[str, Any], *, streams: bool, scripted: bool, model: object) -> Corpus:
     """What is sent: to a server that is asked by requests labelled turns, by streams whatever has a transcript.
 
@@ -176,6 +211,11 @@ def notebook_of(server: str) -> str:
     return found[0].stem
 
 
+def is_for_any_server(notebook: str) -> bool:
+    """Whether the notebook has to be told which server it measures."""
+    return parameters.SERVER in parameters.declared(notebook_path(notebook))
+
+
 def notebook_sha256(path: Path) -> str:
     """Hash of the code cells' sources: outputs, prose, metadata and an injected cell do not count."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -187,12 +227,12 @@ def notebook_sha256(path: Path) -> str:
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()
 
 
-def code_sha256(server: str) -> str:
+def code_sha256(server: str, checkout: Path = CHECKOUT) -> str:
     """Hash of the Python sources of servers/<server> and servers/common, by relative path and content."""
     digest = hashlib.sha256()
-    for folder in (CHECKOUT / "servers" / "common", CHECKOUT / "servers" / server):
+    for folder in (checkout / "servers" / "common", checkout / "servers" / server):
         for path in sorted(folder.rglob("*.py")):
-            digest.update(f"{path.relative_to(CHECKOUT).as_posix()}\0".encode())
+            digest.update(f"{path.relative_to(checkout).as_posix()}\0".encode())
             digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
 

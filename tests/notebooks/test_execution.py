@@ -97,3 +97,22 @@ def test_the_first_notebook_runs_and_leaves_nothing_behind(tmp_path: Path) -> No
     outputs = [cell.get("outputs", []) for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"]]
     assert "<audio" in json.dumps(outputs)
     assert servers_left("start_here") == []
+
+
+@pytest.mark.slow
+def test_the_notebook_of_capacity_takes_any_server_with_its_own_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    search = {"start": 2, "most": 8, "most_probes": 4, "duration_s": 2, "slo_ms": 120}
+    asked = {"server": "echo", "service_ms": 50, "workers": 1} | search | {"out_dir": folder}
+    given = [word for name, value in asked.items() for word in ("-p", name, str(value))]
+    done = papermill("80_capacity", tmp_path / "out.ipynb", *given)
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    data = read_trial(folder)
+    assert data.info["search"]["most"] == 8
+    assert data.info["settings"]["service_ms"] == 50
+    assert len(data.info["points"]) == 4
+    assert not list(folder.glob(".probe-*"))
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "<svg" in text and "2 clients (the first level)" in text and '"output_type": "error"' not in text
+    assert servers_left(str(folder)) == []

@@ -11,7 +11,6 @@ import pytest
 
 from tests.yapbench.audio_files import write
 from yapbench import single, sweeping
-from yapbench import trial as module
 from yapbench.errors import ExitCode, UsageError
 from yapbench.pacing.streaming import StreamOptions
 from yapbench.parameters import DEFAULT_STREAM_S
@@ -200,16 +199,15 @@ def test_the_verbs_refuse_it_before_anything_is_launched(
     assert not [path for path in runs.rglob("*") if path.is_file() and path.name != ".lock"]
 
 
-def test_prose_and_readme_do_not_count_as_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prose_and_readme_do_not_count_as_code(tmp_path: Path) -> None:
     for name in ("common", "echo"):
         (tmp_path / "servers" / name).mkdir(parents=True)
         (tmp_path / "servers" / name / "app.py").write_text("x = 1\n")
-    monkeypatch.setattr(module, "CHECKOUT", tmp_path)
-    before = code_sha256("echo")
+    before = code_sha256("echo", tmp_path)
     (tmp_path / "servers" / "echo" / "README.md").write_text("words")
-    assert code_sha256("echo") == before
+    assert code_sha256("echo", tmp_path) == before
     (tmp_path / "servers" / "common" / "app.py").write_text("x = 2\n")
-    assert code_sha256("echo") != before
+    assert code_sha256("echo", tmp_path) != before
 
 
 def test_a_notebooks_outputs_and_prose_do_not_count(tmp_path: Path) -> None:

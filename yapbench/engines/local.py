@@ -6,6 +6,7 @@ Infrastructure failures (a kernel lost, a port taken) are tried again; what a tr
 from __future__ import annotations
 
 import ctypes
+import logging
 import multiprocessing
 import os
 import signal
@@ -105,6 +106,8 @@ def execute(job: Job) -> NotebookFailed | None:
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
+    # It warns of names that a notebook does not declare; ours are checked, and a server's own are meant to be given.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     job.folder.mkdir(parents=True, exist_ok=True)
     _use_this_environment()
     try:

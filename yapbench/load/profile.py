@@ -12,6 +12,8 @@ from yapbench.pacing.streaming import StreamOptions
 Kind = Literal["closed", "poisson", "burst", "ramp", "soak"]
 KINDS: tuple[Kind, ...] = ("closed", "poisson", "burst", "ramp", "soak")
 
+_LEAST = {"requests": 1, "warmup": 0, "repeats": 1, "seed": 0, "workers": 1, "first_repeat": 0}
+
 
 @dataclass(frozen=True)
 class Point:
@@ -36,7 +38,8 @@ class LoadProfile:
     Each level sends `warmup` requests first, then counts `requests` requests, or those begun within
     `duration_s` seconds (one of the two is given; a soak has a duration). An answer later than `timeout_s` is a
     failure. Equal profiles and corpora give the same utterances in the same order, and the same arrival times, from
-    however many processes (`workers`) they come. Raises UsageError for values that cannot be run.
+    however many processes (`workers`) they come. `spread`: users begin as a soak's do. `first_repeat`: the number of
+    the first repeat, where others were measured before. Raises UsageError for values that cannot be run.
     """
 
     kind: Kind = "closed"
@@ -50,6 +53,8 @@ class LoadProfile:
     period_s: float = 1.0
     stream: StreamOptions | None = None
     workers: int = 1
+    spread: bool = False
+    first_repeat: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -58,7 +63,7 @@ class LoadProfile:
         _check_levels(self.levels, whole=self.kind != "poisson")
         if (self.requests is None) == (self.duration_s is None):
             raise UsageError("a load needs either requests (a count for each level) or duration_s, not both")
-        for name, least in {"requests": 1, "warmup": 0, "repeats": 1, "seed": 0, "workers": 1}.items():
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             if (name, value) != ("requests", None) and not (type(value) is int and value >= least):
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from {least}")
@@ -78,7 +83,8 @@ class LoadProfile:
 
     def points(self) -> list[Point]:
         """All points in their order: repeats interleave, so that a slow drift of the machine hits every level."""
-        return [Point(level, repeat) for repeat in range(self.repeats) for level in self.levels]
+        repeats = range(self.first_repeat, self.first_repeat + self.repeats)
+        return [Point(level, repeat) for repeat in repeats for level in self.levels]
 
 
 def parse_levels(text: str | int | float) -> tuple[float, ...]:

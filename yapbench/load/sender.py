@@ -76,8 +76,8 @@ class Sender:
 
     @property
     def spread_ns(self) -> int:
-        """Within which time the users begin: a soak's within that of an utterance, all others at once."""
-        if self.profile.kind != "soak":
+        """Within which time the users begin: within that of an utterance where that is asked for, else at once."""
+        if not (self.profile.spread or self.profile.kind == "soak"):
             return 0
         mean_s = statistics.fmean(one.duration_s for one in self._utterances)
         pace = self.profile.stream.pace if self.profile.stream else 1.0

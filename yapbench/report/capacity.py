@@ -1,0 +1,136 @@
+"""The part of a page that says how many streams each setting carries, where trials searched for that.
+
+Knows trials and answers; the numbers are capacity/'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from yapbench import axes
+from yapbench.capacity import words
+from yapbench.capacity.answer import Verdict
+from yapbench.capacity.results import CapacityResults, deciding
+from yapbench.figure import Figure
+from yapbench.obtained import setting_of
+from yapbench.report.gather import Gathered
+from yapbench.words import capital
+
+_VERDICTS: Final = {
+    Verdict.FOUND: "",
+    Verdict.AT_LEAST: "at least",
+    Verdict.BELOW: "fewer than",
+    Verdict.UNDECIDED: "undecided",
+}
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One setting's answer."""
+
+    trial_id: str
+    setting: str
+    """Empty where nothing varies."""
+    results: CapacityResults
+
+    @property
+    def claim(self) -> str:
+        """The number as a table has it: "94", "at least 64", "undecided"."""
+        answer = self.results.answer
+        word, number = _VERDICTS[answer.verdict], answer.claimed
+        if answer.verdict is Verdict.BELOW:
+            return f"{word} 1"
+        return " ".join(filter(None, (word, "" if number is None or word == "undecided" else str(number))))
+
+    @property
+    def crossing(self) -> str:
+        """Where the fit reaches the target, with its interval."""
+        answer = self.results.answer
+        if answer.estimate is None:
+            return "–"
+        low = "…" if answer.low is None else f"{answer.low:.1f}"
+        high = "…" if answer.high is None else f"{answer.high:.1f}"
+        return f"{answer.estimate:.1f} ({low}–{high})"
+
+    @property
+    def sentences(self) -> list[str]:
+        """All that is said of it."""
+        return self.results.sentences()
+
+    @property
+    def figure(self) -> Figure:
+        """Its probes."""
+        return self.results.probes()
+
+    @property
+    def guards(self) -> list[tuple[int, str, str, str]]:
+        """(streams, guard, verdict, what was seen) at the levels that decide."""
+        levels = deciding(self.results.answer)
+        return [(level.streams, g.name, str(g.verdict), g.text) for level in levels for g in level.guards]
+
+    @property
+    def steps(self) -> list[tuple[str, ...]]:
+        """The probes in their order: streams, why, tail, n, failed, believed."""
+        return [
+            (
+                str(one.level),
+                one.reason,
+                "–" if one.tail_ms is None else f"{one.tail_ms:.0f}",
+                str(one.n),
+                str(one.failed),
+                "yes" if one.valid else "thrown away",
+            )
+            for one in self.results.answer.tried
+        ]
+
+
+def searched(gathered: Gathered) -> list[Searched]:
+    """The answers of those trials that searched, in the order of the page."""
+    names = gathered.axes
+    return [
+        Searched(
+            str(trial.info["trial_id"]),
+            axes.label(setting_of(trial.info), names) if names else "",
+            CapacityResults(trial),
+        )
+        for trial in gathered.done
+        if trial.info.get("search")
+    ]
+
+
+def headline(found: list[Searched]) -> str:
+    """The one answer, or which setting carries most and which least."""
+    if len(found) == 1:
+        return words.title(found[0].results.answer)
+    known = [one for one in found if one.results.answer.claimed is not None]
+    first = found[0].results.answer
+    if not known:
+        return f"Capacity undecided in each of {len(found)} settings"
+    known.sort(key=lambda one: (one.results.answer.claimed or 0, one.setting))
+    least, most = known[0], known[-1]
+    open_ones = f"; undecided in {len(found) - len(known)}" if len(known) < len(found) else ""
+    claims = {one.results.answer.claimed for one in known}
+    if len(claims) == 1:
+        return f"Capacity: {words.streams(first, claims.pop() or 0)} in each of {len(known)} settings{open_ones}"
+    said = [
+        f"{words.streams(one.results.answer, one.results.answer.claimed or 0)} with {one.setting}"
+        for one in (most, least)
+    ]
+    return f"Capacity: {said[0]}, {said[1]}, {words.target(first)}{open_ones}"
+
+
+def differ(found: list[Searched]) -> str:
+    """Whether the difference between most and least is shown: by intervals that are apart."""
+    if len(found) < 2:
+        return ""
+    known = [one for one in found if one.results.answer.estimate is not None]
+    ranked = sorted(known, key=lambda one: one.results.answer.estimate or 0)
+    if len(ranked) < 2:
+        return ""
+    least, most = ranked[0].results.answer, ranked[-1].results.answer
+    apart = (least.high or float("inf")) < (most.low or 0.0)
+    verb = "carries more than" if apart else "was not shown to carry more than"
+    return (
+        f"{capital(ranked[-1].setting)} {verb} {ranked[0].setting}: {ranked[-1].crossing} against {ranked[0].crossing}"
+    )
