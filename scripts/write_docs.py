@@ -19,7 +19,8 @@ FILES, FILES_END = "<!-- files: begin (written by scripts/write_docs.py) -->", "
 LISTED = (
     "yapbench", "yapbench/load", "yapbench/pacing", "yapbench/clients", "yapbench/streams", "yapbench/corpora",
     "yapbench/monitoring", "yapbench/calibrate", "yapbench/echo", "yapbench/verbs", "yapbench/doctor", "yapbench/plots",
-    "yapbench/report", "yapbench/engines", "yapbench/benchgpu", "servers/common",
+    "yapbench/report", "yapbench/capacity", "yapbench/compare", "yapbench/export", "yapbench/side_by_side",
+    "yapbench/engines", "yapbench/benchgpu", "servers/common",
 )  # fmt: skip
 
 HEAD = """\
