@@ -189,7 +189,12 @@ def test_a_page_of_streams_says_how_they_were_spoken_and_scored(tmp_path: Path) 
 
 
 def test_one_run_a_side_gives_times_no_verdict_but_failures_do(tmp_path: Path) -> None:
-    for name, more in {"before": {}, "slower": {"service_ms": 60}, "failing": {"outcomes": {"timeout": 0.3}}}.items():
+    sides: dict[str, dict[str, Any]] = {
+        "before": {},
+        "slower": {"service_ms": 60},
+        "failing": {"outcomes": {"timeout": 0.3}},
+    }
+    for name, more in sides.items():
         made_up.trial(tmp_path / name / "t1", levels=(8,), requests=400, **more)
     code, said = run(tmp_path / "before", tmp_path / "slower", out=tmp_path / "out")
     assert code is ExitCode.OK
