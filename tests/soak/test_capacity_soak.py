@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import random
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from yapbench.capacity.results import CapacityResults
+from yapbench.pacing.schedule import order
 from yapbench.runner import Run
 from yapbench.trial import Trial
 
@@ -22,7 +24,7 @@ ASKED = {
     "slo_ms": SLO_MS,
     "start": 4,
     "most": 256,
-    "duration_s": 12.0,
+    "duration_s": 8.0,
     "seed": 1,
 }
 
@@ -34,9 +36,10 @@ def p95_ms(streams: int, speech_ends_s: list[float], *, utterances: int = 40_000
     anywhere within a frame.
     """
     draw, free = random.Random(1), [0.0] * WORKERS
+    said = itertools.cycle(order(len(speech_ends_s), seed=1, repeat=0))  # as the load generator sends them
 
     def ends(after_s: float) -> tuple[float, float]:
-        speech_s = draw.choice(speech_ends_s)
+        speech_s = speech_ends_s[next(said)]
         sent_s = math.ceil(speech_s / FRAME_S) * FRAME_S
         return after_s + 0.005 + draw.random() * FRAME_S + sent_s, sent_s - speech_s
 

@@ -21,7 +21,9 @@ from yapbench.capacity.options import SearchOptions
 from yapbench.capacity.spread import spread_of
 
 GROWTH: Final = 4
-"""While the tail is below half of the target; 2 from there on."""
+"""While the tail is below half of the target, or what it was without a load; 2 from there on."""
+UNLOADED: Final = 1.15
+"""Up to so many times the lightest level's tail a level counts as without a load."""
 NEAR: Final = 1.3
 """Of a bracket this narrow the curve itself tells where the target lies, better than Little's law does."""
 PATIENCE: Final = 3
@@ -71,7 +73,9 @@ def next_probe(seen: Sequence[Observation], options: SearchOptions) -> Probe | N
 
 def _heavier(now: Bracket, heaviest: int, options: SearchOptions) -> tuple[int, str]:
     tail_ms = now.curve.tail_ms(heaviest) if now.curve.value else 0.0
-    growth = GROWTH if tail_ms <= options.slo_ms / 2 else 2
+    lightest_ms = now.levels[0].tail_ms or 0.0
+    unloaded = len(now.levels) > 1 and tail_ms <= UNLOADED * lightest_ms
+    growth = GROWTH if unloaded or tail_ms <= options.slo_ms / 2 else 2
     how = {4: "four times as many", 2: "twice as many"}[growth]
     if heaviest * growth >= options.most:
         return options.most, options.most_is
@@ -133,9 +137,13 @@ def _aside(target: float, low: int, resolution: float) -> int:
 
 
 def _time_to_decide(now: Bracket, seen: Sequence[Observation], options: SearchOptions) -> bool:
-    """As many probes are left as the level that is to be claimed needs."""
-    assert now.holds is not None
-    return options.most_probes - len(seen) <= options.repeats - len(now.holds.kept)
+    """As many probes are left as the level that is to be claimed needs; that may be one that was never probed."""
+    by_streams = {level.streams: level for level in now.levels}
+    at = _to_hold(now, by_streams, options)
+    if at is None:
+        return False
+    made = len(by_streams[at].kept) if at in by_streams else 0
+    return options.most_probes - len(seen) <= options.repeats - made
 
 
 def _missing(level: Level, options: SearchOptions) -> int:
@@ -201,8 +209,18 @@ def _to_hold(now: Bracket, by_streams: Mapping[int, Level], options: SearchOptio
             return None
         if _missing(level, options) and _reach(level, sigma) * (level.tail_ms or 0.0) <= options.slo_ms:
             return at
-        at = _neighbour(at, 1 / (1 + options.resolution), by_streams) if at > 1 else 0
+        at = _below(now, at, by_streams, _reach(level, sigma), options) if at > 1 else 0
     return None
+
+
+def _below(now: Bracket, at: int, by_streams: Mapping[int, Level], reach: float, options: SearchOptions) -> int:
+    """The level under `at` to try: a step away or, where the curve wants more steps than that, where it wants to be."""
+    near = _neighbour(at, 1 / (1 + options.resolution), by_streams)
+    if near in by_streams:
+        return near
+    wanted = now.curve.crossing(options.slo_ms / reach)
+    probed = [streams for streams in by_streams if streams < at]
+    return max(min(near, math.floor(wanted or near)), max(probed, default=1))
 
 
 def _to_miss(now: Bracket, by_streams: Mapping[int, Level], options: SearchOptions) -> int | None:
