@@ -25,6 +25,7 @@ ASKED = {
     "start": 4,
     "most": 256,
     "duration_s": 8.0,
+    "most_probes": 10,
     "seed": 1,
 }
 

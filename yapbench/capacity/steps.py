@@ -26,6 +26,8 @@ UNLOADED: Final = 1.15
 """Up to so many times the lightest level's tail a level counts as without a load."""
 NEAR: Final = 1.3
 """Of a bracket this narrow the curve itself tells where the target lies, better than Little's law does."""
+GOOD_ENOUGH: Final = 3
+"""So many steps a level may lie below the one that is wanted."""
 PATIENCE: Final = 3
 """After so many probes that did not halve the bracket it is halved without a guess."""
 
@@ -214,13 +216,16 @@ def _to_hold(now: Bracket, by_streams: Mapping[int, Level], options: SearchOptio
 
 
 def _below(now: Bracket, at: int, by_streams: Mapping[int, Level], reach: float, options: SearchOptions) -> int:
-    """The level under `at` to try: a step away or, where the curve wants more steps than that, where it wants to be."""
+    """The level under `at` to try: a step away or, where the curve wants more steps than that, where it wants to be.
+
+    One that was probed already is good enough within a few steps: repeats of one level tell more than looks at many.
+    """
     near = _neighbour(at, 1 / (1 + options.resolution), by_streams)
     if near in by_streams:
         return near
-    wanted = now.curve.crossing(options.slo_ms / reach)
-    probed = [streams for streams in by_streams if streams < at]
-    return max(min(near, math.floor(wanted or near)), max(probed, default=1))
+    wanted = min(near, math.floor(now.curve.crossing(options.slo_ms / reach) or near))
+    probed = max((streams for streams in by_streams if streams < at), default=1)
+    return probed if wanted <= probed * (1 + options.resolution) ** GOOD_ENOUGH else wanted
 
 
 def _to_miss(now: Bracket, by_streams: Mapping[int, Level], options: SearchOptions) -> int | None:
