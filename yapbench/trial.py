@@ -64,7 +64,10 @@ class Trial:
     @classmethod
     def from_notebook(cls, server: str, notebook: str, changed: Mapping[str, Any]) -> Trial:
         """The trial that the notebook makes of itself with these parameters changed and the others as it has them."""
-        return cls.from_parameters(server, notebook, {**parameters.declared(notebook_path(notebook)), **changed})
+        declared = parameters.declared(notebook_path(notebook))
+        if parameters.SERVER in declared:
+            declared[parameters.SERVER] = server
+        return cls.from_parameters(server, notebook, {**declared, **changed})
 
     @classmethod
     def from_parameters(cls, server: str, notebook: str, flat: Mapping[str, Any]) -> Trial:

@@ -19,7 +19,11 @@ from yapbench.load import LoadFailure, LoadProfile, LoadResult
 from yapbench.pacing.streaming import StreamOptions
 from yapbench.schema import UTTERANCES
 from yapbench.store import MACHINE_FILE, UTTERANCES_FILE, read_table
+from yapbench.sweep import Sweep
+from yapbench.sweeping import plan
 from yapbench.trial import Trial
+
+ROOT = Path(__file__).resolve().parents[2]
 
 LOAD = LoadProfile(levels=(64,), duration_s=5.0, stream=StreamOptions(), workers=4)
 
@@ -111,6 +115,13 @@ def test_a_search_takes_part_in_the_identity() -> None:
     assert one.search is not None
     assert one.search.baseline
     assert one.trial_id != other.trial_id
+
+
+def test_the_notebook_is_for_any_server() -> None:
+    sweep = Sweep.load(ROOT / "sweeps" / "fastconformer-capacity.yaml")
+    planned = plan(sweep, runs_dir=ROOT / "runs")
+    assert {item.trial.server for item in planned} == {item.job.parameters["server"] for item in planned}
+    assert {item.trial.server for item in planned} == {"fastconformer"}
 
 
 @pytest.mark.parametrize(
