@@ -102,6 +102,16 @@ class Server:
             raise ServerError(f"{self.url}/status answered {code}{hint}", log_tail=self.log_tail())
         return value
 
+    def seats(self) -> int | None:
+        """How many sessions it takes at once, as /health says; None where it does not say."""
+        try:
+            found = json.loads(self._get("/health")[1])
+        except (OSError, ValueError):
+            return None
+        seats = found.get("seats") if isinstance(found, dict) else None
+        total = seats.get("total") if isinstance(seats, dict) else None
+        return total if type(total) is int and total > 0 else None
+
     def wait_until_compiled(self, timeout_s: float) -> dict[str, Any]:
         """Return its /status when no model is being compiled any more; at once where none ever was.
 

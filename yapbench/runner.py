@@ -157,7 +157,8 @@ class Run:
         """Probe for the capacity, with no more streams than the load generator is trusted with."""
         profile = self.trial.profile
         trusted = certificate.trusted(profile, self._certificate)
-        self._search_options = searching.limited(asked, trusted, workers=profile.workers)
+        seats = self.server.seats() if self.server else None
+        self._search_options = searching.limited(asked, trusted, workers=profile.workers, seats=seats)
         info = describe(self.trial, failure=None) | {"obtained": self._obtained}
         return searching.run(self._search_options, profile, info=info, folder=self.folder, put=self._put)
 

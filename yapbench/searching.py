@@ -40,15 +40,21 @@ class Searched:
     failure: LoadFailure | None = None
 
 
-def limited(options: SearchOptions, trusted: float | None, *, workers: int) -> SearchOptions:
-    """The options with no more streams than this machine's load generator is trusted with; `trusted`: one process."""
-    most = options.most if trusted is None else math.floor(trusted * workers)
-    if most >= options.most:
-        return options
-    return replace(options, most=max(1, most), start=min(options.start, max(1, most)), most_is=LOAD_GENERATOR)
-
-
 LOAD_GENERATOR: Final = "the most that the load generator of this machine is trusted with"
+SEATS: Final = "all the seats that the server has"
+
+
+def limited(options: SearchOptions, trusted: float | None, *, workers: int, seats: int | None = None) -> SearchOptions:
+    """The options with no more streams than the server has seats for and the load generator is trusted with.
+
+    `trusted`: one process on this machine. What is refused for want of a seat shows nothing but the number of seats.
+    """
+    limits = [(options.most, options.most_is)]
+    limits += [(math.floor(trusted * workers), LOAD_GENERATOR)] if trusted is not None else []
+    limits += [(seats, SEATS)] if seats is not None else []
+    most, most_is = min(limits, key=lambda limit: limit[0])
+    most = max(1, most)
+    return replace(options, most=most, start=min(options.start, most), most_is=most_is)
 
 
 def profile_of(probe: Probe, load: LoadProfile) -> LoadProfile:

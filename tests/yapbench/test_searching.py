@@ -48,6 +48,11 @@ def test_no_more_than_the_load_generator_is_trusted_with(
     assert why in found.most_is
 
 
+def test_no_more_than_the_server_has_seats() -> None:
+    found = searching.limited(SearchOptions(most=64, start=8), 100.0, workers=1, seats=6)
+    assert (found.most, found.start, found.most_is) == (6, 6, searching.SEATS)
+
+
 class Server:
     """Made-up rows for whatever load is put on: fast up to 20 streams, slow above; it may die in one of its loads."""
 

@@ -18,10 +18,13 @@ from yapbench.load.sender import Sender
 from yapbench.load.tally import LOOK_NS
 from yapbench.pacing.schedule import Arrivals, Phases, Ticket, burst_offsets, poisson_offsets
 from yapbench.pacing.timer import SECOND_NS, Pacer
+from yapbench.schema import Outcome
 
 _BLOCK: Final = 5  # neighbouring arrivals meet the same queue: the bootstrap draws them together
 _LEAD_NS: Final = 10_000_000  # between the order to start and the first arrival, so that this one is not late
 _MOST_OPENED_AHEAD: Final = 64
+_TURNED_AWAY: Final = (Outcome.REJECTED, Outcome.REFUSED)
+_TURNED_AWAY_NS: Final = SECOND_NS  # what a user waits who found no room, or nobody
 
 
 class ClosedLoop:
@@ -84,6 +87,10 @@ class ClosedLoop:
             )
             phases.give_back(ticket)
             intended_ns = exchange.ended_ns
+            if self._sender.profile.stream and exchange.outcome in _TURNED_AWAY:
+                # To dial again at once would be a flood of handshakes, and not the load that was asked for.
+                intended_ns += _TURNED_AWAY_NS
+                await self._pacer.until(intended_ns)
         self._running.discard(stream)
 
     async def _follow(self) -> None:
