@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from websockets.sync.client import connect
 
 from tests.contract.conftest import Echo, StartEcho, sound
 from yapbench import load, store
@@ -157,3 +158,13 @@ def test_what_echo_injects_is_what_is_measured(start_echo: StartEcho, tmp_path: 
     # The end message may be read by the server before our own stamp of it.
     assert error_ms.min() > -5
     assert error_ms.abs().median() < 15  # a busy machine; an idle one shows a fraction of 1 ms
+
+
+def test_who_finds_no_room_waits_a_second_before_the_next_call(start_echo: StartEcho, tmp_path: Path) -> None:
+    echo = start_echo("--seats=1")
+    with connect(echo.ws):
+        _, rows = run(echo.url, tmp_path, levels=(2,), duration_s=2.5)
+    assert set(rows["outcome"]) == {"rejected_at_capacity"}
+    assert 2 * 2 <= len(rows) <= 2 * 4
+    for _, mine in rows.groupby("stream"):
+        assert mine["intended_ns"].sort_values().diff().dropna().min() >= 1_000_000_000
