@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from yapbench.obtained import ENGINE, ENGINE_PARTS
+from yapbench.obtained import ENGINE, ENGINE_PARTS, SENT
 
 _UNITS: Final = {"_ms": "ms", "_s": "s", "_secs": "s", "_bytes": "bytes", "_hz": "Hz", "_db": "dB"}
 _NAMES: Final = {
@@ -81,6 +81,8 @@ def words(name: str, value: object) -> str:
     if name in _SPOKEN and plain(value) in _SPOKEN[name]:
         return _SPOKEN[name][plain(value)]
     word, unit = _word_and_unit(name)
+    if value is None and name not in SENT:
+        return f"default {word}"
     return f"{word} {plain(value)} {unit}".rstrip()
 
 

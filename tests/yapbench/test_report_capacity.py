@@ -18,10 +18,16 @@ from yapbench.report.gather import gather
 OPTIONS = SearchOptions(slo_ms=500, start=8, most=64, replicates=100)
 
 
-def searched(folder: Path, name: str, *, base_ms: float = 60.0) -> store.TrialData:
-    """A trial that probed 8 and 32 streams three times each."""
+def searched(folder: Path, name: str, *, base_ms: float = 60.0, repeats: int = 3) -> store.TrialData:
+    """A trial that probed 8 and 32 streams, three times each."""
     made = made_up_sessions.trial(
-        folder / name, levels=(8, 32), repeats=3, count=50, base_ms=base_ms, slo_ms=500, settings={"workers": name}
+        folder / name,
+        levels=(8, 32),
+        repeats=repeats,
+        count=50,
+        base_ms=base_ms,
+        slo_ms=500,
+        settings={"workers": name},
     )
     store.write_json(made.folder / store.TRIAL, made.info | {"search": OPTIONS.as_dict()})
     return store.read_trial(made.folder)
@@ -48,6 +54,16 @@ def test_the_headline_names_the_most_and_the_least(two: Path) -> None:
     text = capacity.headline(capacity.searched(gather(two)))
     assert text.startswith("Capacity: ")
     assert "workers fast" in text
+
+
+def test_one_known_setting_among_others_is_named(tmp_path: Path) -> None:
+    searched(tmp_path, "fast", base_ms=40)
+    searched(tmp_path, "few", repeats=1)
+    few, fast = capacity.searched(gather(tmp_path))
+    text = capacity.headline([fast, few])
+    assert few.claim == "undecided"
+    assert text.startswith(f"Capacity: {fast.claimed_words} with workers fast, 95 % of the finals")
+    assert text.endswith("; undecided in one")
 
 
 def test_the_page_says_it_first_and_explains_the_guards(two: Path) -> None:

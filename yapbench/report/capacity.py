@@ -15,7 +15,7 @@ from yapbench.capacity.results import CapacityResults, deciding
 from yapbench.figure import Figure
 from yapbench.obtained import setting_of
 from yapbench.report.gather import Gathered
-from yapbench.words import capital
+from yapbench.words import capital, number
 
 _VERDICTS: Final = {
     Verdict.FOUND: "",
@@ -42,6 +42,13 @@ class Searched:
         if answer.verdict is Verdict.BELOW:
             return f"{word} 1"
         return " ".join(filter(None, (word, "" if number is None or word == "undecided" else str(number))))
+
+    @property
+    def claimed_words(self) -> str:
+        """The same in a sentence: "at least 64 streams"."""
+        answer = self.results.answer
+        at_least = "at least " if answer.verdict is Verdict.AT_LEAST else ""
+        return f"{at_least}{words.streams(answer, answer.claimed or 0)}"
 
     @property
     def crossing(self) -> str:
@@ -104,20 +111,16 @@ def headline(found: list[Searched]) -> str:
     if len(found) == 1:
         return words.title(found[0].results.answer)
     known = [one for one in found if one.results.answer.claimed is not None]
-    first = found[0].results.answer
     if not known:
         return f"Capacity undecided in each of {len(found)} settings"
     known.sort(key=lambda one: (one.results.answer.claimed or 0, one.setting))
-    least, most = known[0], known[-1]
-    open_ones = f"; undecided in {len(found) - len(known)}" if len(known) < len(found) else ""
-    claims = {one.results.answer.claimed for one in known}
-    if len(claims) == 1:
-        return f"Capacity: {words.streams(first, claims.pop() or 0)} in each of {len(known)} settings{open_ones}"
-    said = [
-        f"{words.streams(one.results.answer, one.results.answer.claimed or 0)} with {one.setting}"
-        for one in (most, least)
-    ]
-    return f"Capacity: {said[0]}, {said[1]}, {words.target(first)}{open_ones}"
+    open_ones = f"; undecided in {number(len(found) - len(known))}" if len(known) < len(found) else ""
+    target = words.target(known[0].results.answer)
+    if len({one.claimed_words for one in known}) == 1:
+        where = f"with {known[0].setting}" if len(known) == 1 else f"in each of {len(known)} settings"
+        return f"Capacity: {known[0].claimed_words} {where}, {target}{open_ones}"
+    said = [f"{one.claimed_words} with {one.setting}" for one in (known[-1], known[0])]
+    return f"Capacity: {said[0]}, {said[1]}, {target}{open_ones}"
 
 
 def differ(found: list[Searched]) -> str:
