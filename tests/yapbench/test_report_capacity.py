@@ -71,6 +71,7 @@ def test_the_page_says_it_first_and_explains_the_guards(two: Path) -> None:
 
     assert f"<h1>{capacity.headline(capacity.searched(gather(two)))[:20]}" in page
     assert page.count("the guards at the loads that decide") == 2
+    assert "capacity within 500 ms at p95" in page
     assert "keeps up" in page
     assert 'id="figure-capacity' not in page or page.count("<svg") > 2
 

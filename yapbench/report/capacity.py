@@ -12,6 +12,7 @@ from yapbench import axes
 from yapbench.capacity import words
 from yapbench.capacity.answer import Verdict
 from yapbench.capacity.results import CapacityResults, deciding
+from yapbench.captions import Number
 from yapbench.figure import Figure
 from yapbench.obtained import setting_of
 from yapbench.report.gather import Gathered
@@ -121,6 +122,20 @@ def headline(found: list[Searched]) -> str:
         return f"Capacity: {known[0].claimed_words} {where}, {target}{open_ones}"
     said = [f"{one.claimed_words} with {one.setting}" for one in (known[-1], known[0])]
     return f"Capacity: {said[0]}, {said[1]}, {target}{open_ones}"
+
+
+def number_of(found: list[Searched]) -> Number:
+    """The first of the big numbers: the most that was claimed, and where the fit reaches the target."""
+    best = max(found, key=lambda one: (one.results.answer.claimed or 0, one.setting))
+    answer = best.results.answer
+    unit = "clients" if answer.since == "latency" else "streams"
+    label = f"capacity within {axes.plain(answer.options.slo_ms)} ms at {answer.options.percentile}"
+    if answer.claimed is None:
+        return Number(None, unit, label, "", "undecided: no load was shown to keep it")
+    at_least = "≥ " if answer.verdict is Verdict.AT_LEAST else ""
+    crossed = f"the fit reaches the target at {best.crossing}" if answer.estimate else answer.options.most_is
+    note = " · ".join(filter(None, (crossed, best.setting)))
+    return Number(f"{at_least}{answer.claimed}", unit, label, "", note)
 
 
 def differ(found: list[Searched]) -> str:
