@@ -133,7 +133,8 @@ def number_of(found: list[Searched]) -> Number:
     if answer.claimed is None:
         return Number(None, unit, label, "", "undecided: no load was shown to keep it")
     at_least = "≥ " if answer.verdict is Verdict.AT_LEAST else ""
-    crossed = f"the fit reaches the target at {best.crossing}" if answer.estimate else answer.options.most_is
+    reached = f"not reached up to {answer.levels[-1].streams}, {answer.options.most_is}"
+    crossed = f"the fit reaches the target at {best.crossing}" if answer.estimate else reached
     note = " · ".join(filter(None, (crossed, best.setting)))
     return Number(f"{at_least}{answer.claimed}", unit, label, "", note)
 
