@@ -1,12 +1,12 @@
-"""Bar H8: intervals hold the truth of made-up worlds as often as they say; benchmarks/coverage.py has all sizes."""
+"""Bar H8: intervals hold the truth of made-up worlds as often as they say. All sizes: benchmarks/interval_coverage.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from benchmarks import coverage
-from benchmarks.coverage import Size
+from benchmarks import interval_coverage as coverage
+from benchmarks.interval_coverage import Size
 from yapbench import stats
 from yapbench.stats import Resample
 

@@ -1,6 +1,7 @@
 """How often the 95 % intervals hold the truth, in made-up worlds whose truth is known: bar H8.
 
-    python benchmarks/coverage.py [--worlds=1000] [--repeats=3] [--replicates=1000] [--three-stages] [--json=FILE]
+    python benchmarks/interval_coverage.py [--worlds=1000] [--repeats=3] [--replicates=1000] [--three-stages]
+        [--json=FILE]
 
 A world is `--repeats` runs of 130 utterances of 1, 8 or 32 streams. Every repeat is slower or faster by an effect of
 its own (standard deviation 0, 2, 5 or 10 %), within it every stream by one of its own (0, 5 or 10 %), and so is the
