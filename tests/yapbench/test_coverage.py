@@ -1,4 +1,4 @@
-"""Bar H8: intervals hold the truth of made-up worlds as often as they say. All sizes: benchmarks/interval_coverage.py."""
+"""Bar H8: intervals hold the truth of made-up worlds as often as they say (benchmarks/interval_coverage.py: all sizes)."""
 
 from __future__ import annotations
 
