@@ -1,4 +1,4 @@
-"""Bar H8: intervals hold the truth of made-up worlds as often as they say (benchmarks/interval_coverage.py: all sizes)."""
+"""Bar H8: intervals hold the truth of made-up worlds as often as they say. benchmarks/interval_coverage.py has more."""
 
 from __future__ import annotations
 
