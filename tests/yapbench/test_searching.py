@@ -133,7 +133,7 @@ def test_the_notebook_is_for_any_server() -> None:
     ("given", "words"),
     [
         ({"concurrency": "1,2"}, "a search chooses its loads itself"),
-        ({"start": 100}, "start is 100"),
+        ({"start": 1000}, "start is 1000"),
         ({"repeats": 1}, "repeats is 1"),
         ({"server": "fastconformer"}, "this run is of 'echo'"),
         ({"resolution": "fine"}, "resolution is 'fine'"),
