@@ -18,6 +18,8 @@ from yapbench.compare import command
 from yapbench.compare.comparison import compare_folders
 from yapbench.errors import ExitCode, NothingRan, UsageError
 
+pytestmark = pytest.mark.slow  # many trials are made up, and whole pages built
+
 
 def sweep(folder: Path, **of_second: Any) -> Path:
     """Two settings, three rounds of each; `of_second` changes the second one's trials."""

@@ -18,6 +18,8 @@ from yapbench.compare.pair import Compared, Level
 from yapbench.pacing.streaming import StreamOptions
 from yapbench.store import TrialData
 
+pytestmark = pytest.mark.slow  # many trials are made up, and whole pages built
+
 
 def level_of(before: TrialData, after: TrialData, level: float, *, open_loop: bool = False) -> Level:
     sides = []

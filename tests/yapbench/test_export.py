@@ -22,6 +22,8 @@ from yapbench.report.gather import gather, write_summaries
 from yapbench.schema import UTTERANCES
 from yapbench.stats import significant
 
+pytestmark = pytest.mark.slow  # many trials are made up, and whole pages built
+
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "trial-v1"
 

@@ -12,6 +12,8 @@ import pytest
 from yapbench.export.columns import NUMBER, TEXT, Column, of_settings, unit_of
 from yapbench.export.tables import Table
 
+pytestmark = pytest.mark.slow  # many trials are made up, and whole pages built
+
 
 def test_a_text_that_a_spreadsheet_would_run_is_disarmed_in_csv_alone(tmp_path: Path) -> None:
     rows = [{"said": text, "x": -1.5} for text in ("=1+1", "-3", "two,\r\nlines", "plain")]

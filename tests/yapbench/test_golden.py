@@ -15,6 +15,8 @@ from yapbench.report import build
 from yapbench.report.gather import gather
 from yapbench.schema import SCHEMA_VERSION
 
+pytestmark = pytest.mark.slow  # many trials are made up, and whole pages built
+
 GOLDEN = write.trials()
 
 

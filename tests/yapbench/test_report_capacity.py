@@ -15,6 +15,8 @@ from yapbench.errors import ExitCode, UsageError
 from yapbench.report import capacity
 from yapbench.report.gather import gather
 
+pytestmark = pytest.mark.slow  # many trials are made up, and whole pages built
+
 OPTIONS = SearchOptions(slo_ms=500, start=8, most=64, replicates=100)
 
 

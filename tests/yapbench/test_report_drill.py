@@ -19,6 +19,8 @@ from yapbench.report.drill import details, digits
 from yapbench.report.gather import gather
 from yapbench.schema import UTTERANCES
 
+pytestmark = pytest.mark.slow  # many trials are made up, and whole pages built
+
 
 def wires(folder: Path, count: int = 40) -> Path:
     """Three trials of streams on audio that is there, and one that failed altogether."""

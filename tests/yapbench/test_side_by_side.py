@@ -22,6 +22,8 @@ from yapbench.side_by_side.ratios import cells, said
 from yapbench.stats import Estimate
 from yapbench.validity import Validity, Verdict
 
+pytestmark = pytest.mark.slow  # many trials are made up, and whole pages built
+
 
 def point(
     trial_id: str, level: float = 1.0, *, wer: Estimate | None = None, valid: bool = True, **setting: Any
