@@ -104,6 +104,18 @@ def plain(value: object) -> str:
     return str(value)
 
 
+def stored(infos: Iterable[Mapping[str, Any]], path: Sequence[str]) -> list[str]:
+    """The distinct values that trials stored at a path of trial.json, as text, in the order of the trials."""
+    found: dict[str, None] = {}
+    for info in infos:
+        value: Any = info
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value not in (None, ""):
+            found[plain(value)] = None
+    return list(found)
+
+
 def level_words(kind: str, level: float, *, streams: bool = False) -> str:
     """A load level: "8 clients" (or streams) of a closed loop, "50 requests/s" (or calls) of an open one."""
     number = plain(float(level))

@@ -17,6 +17,9 @@ from yapbench.parameters import SERVER
 from yapbench.sweep import Sweep
 from yapbench.trial import known_parameters, notebook_of
 
+CAPACITY = "80_capacity"
+"""The notebook that searches, for any server."""
+
 
 def run(server: str, flags: Sequence[str], *, runs_dir: Path) -> int:
     """Measure `server` once; results go to runs/<server>-single. Raises UsageError for an unknown flag."""
@@ -45,9 +48,6 @@ def capacity(server: str, flags: Sequence[str], *, runs_dir: Path) -> int:
     for sentence in results.sentences():
         print(sentence)
     return results.exit_code
-
-
-CAPACITY = "80_capacity"
 
 
 def _grid(server: str, notebook: str, flags: Sequence[str], *, name: str, verb: str) -> Sweep | None:

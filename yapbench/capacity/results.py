@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from yapbench.capacity import words
-from yapbench.capacity.answer import Answer, Judged, Tried, answer_of
+from yapbench.capacity.answer import Answer, Judged, answer_of
 from yapbench.capacity.observation import observations_of
 from yapbench.capacity.options import SearchOptions
 from yapbench.errors import ExitCode, UsageError
@@ -57,19 +57,38 @@ class CapacityResults:
         manner = Manner(str(stream.get("eos", "commit")), float(stream.get("pace", 1.0))).words if stream else ""
         return capacity(self.answer, manner=manner)
 
+    def guard_rows(self) -> list[tuple[str, ...]]:
+        """(streams, guard, verdict, what was seen) at the levels that decide."""
+        levels = deciding(self.answer)
+        return [(str(level.streams), g.name, str(g.verdict), g.text) for level in levels for g in level.guards]
+
+    def step_rows(self) -> list[tuple[str, ...]]:
+        """The probes in their order: (streams, probe of that level, why, tail, n, failed, believed)."""
+        return [
+            (
+                str(one.level),
+                str(one.repeat + 1),
+                one.reason,
+                "–" if one.tail_ms is None else f"{one.tail_ms:.0f}",
+                str(one.n),
+                str(one.failed),
+                "yes" if one.valid else "thrown away",
+            )
+            for one in self.answer.tried
+        ]
+
     def guards(self) -> Markup:
         """Each condition at the levels that decide."""
-        rows = [
-            [str(level.streams), html.escape(guard.name), str(guard.verdict), html.escape(guard.text)]
-            for level in deciding(self.answer)
-            for guard in level.guards
-        ]
-        return table(["streams", "guard", "verdict", "what was seen"], rows)
+        return _table(["streams", "guard", "verdict", "what was seen"], self.guard_rows())
 
     def steps(self) -> Markup:
         """The probes in their order."""
         tail = f"{self.answer.options.percentile}, ms"
-        return table(["streams", "probe", "why", tail, "n", "failed", "believed"], map(_step, self.answer.tried))
+        return _table(["streams", "probe", "why", tail, "n", "failed", "believed"], self.step_rows())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    return table(head, [[html.escape(cell) for cell in row] for row in rows])
 
 
 def deciding(answer: Answer) -> Sequence[Judged]:
@@ -77,17 +96,3 @@ def deciding(answer: Answer) -> Sequence[Judged]:
     claimed = [level for level in answer.levels if level.streams == answer.claimed]
     above = [level for level in answer.levels if level.missed and level.streams > (answer.claimed or 0)]
     return [*claimed, *above[:1]] or answer.levels[:1]
-
-
-def _step(tried: Tried) -> list[str]:
-    tail = "–" if tried.tail_ms is None else f"{tried.tail_ms:.0f}"
-    believed = "yes" if tried.valid else "no, thrown away"
-    return [
-        str(tried.level),
-        str(tried.repeat + 1),
-        html.escape(tried.reason),
-        tail,
-        str(tried.n),
-        str(tried.failed),
-        believed,
-    ]

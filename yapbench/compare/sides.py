@@ -30,14 +30,7 @@ class Side:
 
     def all_of(self, *path: str) -> list[str]:
         """The distinct values that the finished trials stored at a path, as text, in the order of the trials."""
-        found: dict[str, None] = {}
-        for trial in self.done:
-            value: Any = trial.info
-            for key in path:
-                value = value.get(key) if isinstance(value, dict) else None
-            if value not in (None, ""):
-                found[axes.plain(value)] = None
-        return list(found)
+        return axes.stored((trial.info for trial in self.done), path)
 
 
 def of_folder(folder: Path, *, commit: str | None = None) -> Side:

@@ -81,7 +81,8 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb", publishing: 
     """
     points, kind = gathered.points, kind_of(gathered)
     page = environment().get_template("page.html.j2")
-    headline, searched = headline_of(gathered), capacity.searched(gathered)
+    searched = capacity.searched(gathered)
+    headline = headline_of(gathered, searched)
     columns = kind.columns(points)
     return page.render(
         **look(),
@@ -127,9 +128,8 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb", publishing: 
     )
 
 
-def headline_of(gathered: Gathered) -> str:
+def headline_of(gathered: Gathered, searched: list[capacity.Searched]) -> str:
     """The page's finding: the capacity where one was searched for, else what its kind has to say."""
-    searched = capacity.searched(gathered)
     if searched:
         return capacity.headline(searched)
     return kind_of(gathered).headline(gathered.points, failed=len(gathered.failed))

@@ -11,7 +11,7 @@ from typing import Final
 from yapbench import axes
 from yapbench.capacity import words
 from yapbench.capacity.answer import Verdict
-from yapbench.capacity.results import CapacityResults, deciding
+from yapbench.capacity.results import CapacityResults
 from yapbench.captions import Number
 from yapbench.figure import Figure
 from yapbench.obtained import setting_of
@@ -70,27 +70,6 @@ class Searched:
     def figure(self) -> Figure:
         """Its probes."""
         return self.results.probes()
-
-    @property
-    def guards(self) -> list[tuple[int, str, str, str]]:
-        """(streams, guard, verdict, what was seen) at the levels that decide."""
-        levels = deciding(self.results.answer)
-        return [(level.streams, g.name, str(g.verdict), g.text) for level in levels for g in level.guards]
-
-    @property
-    def steps(self) -> list[tuple[str, ...]]:
-        """The probes in their order: streams, why, tail, n, failed, believed."""
-        return [
-            (
-                str(one.level),
-                one.reason,
-                "–" if one.tail_ms is None else f"{one.tail_ms:.0f}",
-                str(one.n),
-                str(one.failed),
-                "yes" if one.valid else "thrown away",
-            )
-            for one in self.results.answer.tried
-        ]
 
 
 def searched(gathered: Gathered) -> list[Searched]:

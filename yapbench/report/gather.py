@@ -62,14 +62,7 @@ class Gathered:
 
     def all_of(self, *path: str) -> list[str]:
         """The distinct values that the trials stored at a path, as text, in the order of the trials."""
-        found: dict[str, None] = {}
-        for trial in self.trials:
-            value: Any = trial.info
-            for key in path:
-                value = value.get(key) if isinstance(value, dict) else None
-            if value not in (None, ""):
-                found[axes.plain(value)] = None
-        return list(found)
+        return axes.stored((trial.info for trial in self.trials), path)
 
 
 def gather(folder: Path) -> Gathered:

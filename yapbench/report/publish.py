@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from yapbench import store, traces
 from yapbench.errors import CorruptFile, UsageError
+from yapbench.report import capacity
 from yapbench.report.build import environment, headline_of, look, render
 from yapbench.report.gather import Gathered, gather, write_summaries
 from yapbench.store import TrialData
@@ -116,7 +117,7 @@ def _card(gathered: Gathered) -> dict[str, Any]:
     started = sorted(gathered.all_of("started_at"))
     return {
         "name": gathered.name,
-        "headline": headline_of(gathered),
+        "headline": headline_of(gathered, capacity.searched(gathered)),
         "server": ", ".join(gathered.all_of("server")),
         "points": len(gathered.points),
         "machine": ", ".join(gathered.all_of("machine", "cpu_model")) or "machine not stored",
