@@ -23,11 +23,15 @@ class LiveStatus:
     FILE: ClassVar = "progress.json"
     PERIOD_S: ClassVar = 0.5
 
-    def __init__(self, folder: Path, *, monitor: Monitor | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._path = folder / self.FILE
-        self._monitor = monitor
+        self._monitor: Monitor | None = None
         self._handle: Any = None
         self._last_s = 0.0
+
+    def watch(self, monitor: Monitor) -> None:
+        """Show from now on what this monitor sees of the server too."""
+        self._monitor = monitor
 
     def update(self, progress: Mapping[str, Any]) -> None:
         """Take one progress message of the load process; redraws at most twice a second, and always the last."""

@@ -123,12 +123,13 @@ class Run:
         """
         if self.server is None:
             raise UsageError("measure() before start(): there is no server")
-        if self.trial.search is None:
-            result, machine_rows = self._put(self.trial.profile, self.folder)
-            points, gone = result.points, result.failure
-        else:
-            searched = self._search(self.trial.search)
-            points, machine_rows, gone = searched.points, searched.machine_rows, searched.failure
+        with LiveStatus(self.folder) as self._live:
+            if self.trial.search is None:
+                result, machine_rows = self._put(self.trial.profile, self.folder)
+                points, gone = result.points, result.failure
+            else:
+                searched = self._search(self.trial.search)
+                points, machine_rows, gone = searched.points, searched.machine_rows, searched.failure
         store.write_table(self.folder / store.MACHINE_FILE, machine_rows, MACHINE)
         if gone is not None or not self.server.alive():
             message = gone.message if gone else "its process ended during the load"
@@ -146,10 +147,10 @@ class Run:
         with (
             Metronome(self._pinning.worker_cpus) as metronome,
             Monitor(self.server) as monitor,
-            LiveStatus(self.folder, monitor=monitor) as live,
         ):
+            self._live.watch(monitor)
             result = load.run(
-                plan, folder=folder, on_progress=live.update, cpus=self._pinning.worker_cpus, secrets=keys
+                plan, folder=folder, on_progress=self._live.update, cpus=self._pinning.worker_cpus, secrets=keys
             )
         return result, [*monitor.rows(), *metronome.rows(), *result.machine_rows]
 
