@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from samples.lessons import texts
+from samples.lessons.data import VOICES
+from samples.lessons.exam import Said, spoken
 from samples.pool import Split
-from servers.fastconformer.tiny import texts
-from servers.fastconformer.tiny.data import VOICES
-from servers.fastconformer.tiny.evaluate import FRAME_MS, TINY, Said, hypotheses, load, spoken
+from servers.fastconformer.tiny.evaluate import FRAME_MS, TINY, hypotheses, load
 from servers.fastconformer.tiny.network import CONTEXTS
 
 
@@ -37,7 +38,7 @@ def delay(model: Any, said: Sequence[Said], *, context: Sequence[int]) -> Delay:
     for one, hypothesis in zip(said, hypotheses(model, [one.audio for one in said], context=context), strict=True):
         if tuple(hypothesis.text.split()) == one.words:
             written_s = [chunk_end_s(frame, look_ahead=context[1]) for frame in last_frames(model, hypothesis)]
-            found += [1000 * (at_s - end_s) for at_s, end_s in zip(written_s, one.ends_s, strict=True)]
+            found += [1000 * (at_s - end_s) for at_s, (_, end_s) in zip(written_s, one.spans_s, strict=True)]
     return Delay(len(found), float(np.median(found)), float(np.percentile(found, 95)))
 
 

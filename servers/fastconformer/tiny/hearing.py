@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from samples.lessons.batches import Batch, Spans
+from samples.lessons.texts import Words
 from samples.pool import tiny_vocabulary
-from servers.fastconformer.tiny.batches import Batch, Spans
-from servers.fastconformer.tiny.texts import Words
 
 FRAME_S: Final = 0.08
 NO_WORD: Final = 0

@@ -1,7 +1,7 @@
 """Trains the checkpoint of `--model=tiny` on a CPU: `python -m servers.fastconformer.tiny.train --out FILE.nemo`.
 
-Speaks its own training data (data.py), learns with CTC alone at first, then with the transducer loss too, and writes
-the file again at every look (evaluate.py), so that a training that is cut short leaves a model.
+Speaks its own training data (samples/lessons), learns with CTC alone at first, then with the transducer loss too, and
+writes the file again at every look (evaluate.py), so that a training that is cut short leaves a model.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from servers.common.audio import SAMPLE_RATE_HZ
-from servers.fastconformer.tiny import data, evaluate
-from servers.fastconformer.tiny.batches import Batch, Drawer
+from samples.encoding import SAMPLE_RATE_HZ
+from samples.lessons import data, exam
+from samples.lessons.batches import Batch, Drawer
+from servers.fastconformer.tiny import evaluate
 from servers.fastconformer.tiny.hearing import Hearing
 from servers.fastconformer.tiny.loss import transducer_loss
 from servers.fastconformer.tiny.network import CONTEXTS, WIDTH, network
@@ -77,7 +78,7 @@ def train(extent: Extent, *, out: Path, cache: Path, seed: int) -> None:
     pack = data.packed(data.ordered(extent.amount, seed=seed), cache)
     hours = len(pack.pcm) / SAMPLE_RATE_HZ / 3600
     print(f"{len(pack.orders)} clips, {hours:.1f} h, spoken in {time.monotonic() - began_s:.0f} s", flush=True)
-    named = evaluate.splits(every=extent.every)
+    named = exam.splits(every=extent.every)
     torch.manual_seed(seed)
     random.seed(seed)  # NeMo's encoder draws each batch's look-ahead from it
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +86,7 @@ def train(extent: Extent, *, out: Path, cache: Path, seed: int) -> None:
         learn(model, Drawer(pack, seed=seed), {name: named[name] for name in LOOKS}, extent, out)
 
 
-def learn(model: Any, drawer: Drawer, looks: dict[str, list[evaluate.Said]], extent: Extent, out: Path) -> None:
+def learn(model: Any, drawer: Drawer, looks: dict[str, list[exam.Said]], extent: Extent, out: Path) -> None:
     """Follows the losses down; looks and saves every `look_every` steps and at the end."""
     ear = Hearing(WIDTH)
     learning = nn.ModuleList([model, ear])
@@ -184,7 +185,7 @@ def rate(done: float) -> float:
     return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
-def look(model: Any, looks: dict[str, list[evaluate.Said]], *, decoder: evaluate.Decoder) -> None:
+def look(model: Any, looks: dict[str, list[exam.Said]], *, decoder: evaluate.Decoder) -> None:
     """Prints the word error rates of the moment."""
     for line in evaluate.table(model, looks, decoder=decoder):
         print(line, flush=True)

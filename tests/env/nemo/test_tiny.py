@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from samples.errors import EngineMissing
+from samples.lessons import exam, texts
+from samples.lessons.data import VOICES, Amount
 from samples.pool import Split, tiny_vocabulary
 from samples.speech import speak
 from samples.voices import Voice
-from servers.fastconformer.tiny import delay, evaluate, hearing, texts, train
-from servers.fastconformer.tiny.data import KEPT_RATES, VOICES, Amount
+from servers.fastconformer.tiny import delay, evaluate, hearing, train
 from servers.fastconformer.tiny.evaluate import TINY, Decoder
 from servers.fastconformer.tiny.network import CONTEXTS, network
 
@@ -63,7 +64,7 @@ def test_every_word_can_be_spelled(model: Any) -> None:
 
 @pytest.mark.parametrize("decoder", ["rnnt", "ctc"])
 def test_it_reads_the_committed_turns(model: Any, decoder: Decoder) -> None:
-    known, new = (evaluate.committed(split)[f"{split} turns"] for split in (Split.TRAIN, Split.HELD_OUT))
+    known, new = (exam.committed(split)[f"{split} turns"] for split in (Split.TRAIN, Split.HELD_OUT))
 
     assert (len(known), len(new)) == (18, 14)
     assert evaluate.score(model, known, context=WIDEST, decoder=decoder).rate <= 0.06
@@ -71,7 +72,7 @@ def test_it_reads_the_committed_turns(model: Any, decoder: Decoder) -> None:
 
 
 def test_it_reads_the_committed_paragraphs(model: Any) -> None:
-    known = evaluate.committed(Split.TRAIN)["train paragraphs"]
+    known = exam.committed(Split.TRAIN)["train paragraphs"]
 
     assert len(known) == 5
     assert evaluate.score(model, known, context=WIDEST).rate <= 0.05
@@ -79,21 +80,21 @@ def test_it_reads_the_committed_paragraphs(model: Any) -> None:
 
 @pytest.mark.parametrize("context", CONTEXTS, ids=str)
 def test_it_reads_with_every_look_ahead(model: Any, context: list[int]) -> None:
-    known = evaluate.committed(Split.TRAIN)["train turns"]
+    known = exam.committed(Split.TRAIN)["train turns"]
 
     assert evaluate.score(model, known, context=context).rate <= 0.05
 
 
 @pytest.mark.usefixtures("flite")
 def test_it_reads_known_sentences_at_unheard_rates(model: Any) -> None:
-    said = evaluate.spoken(texts.known(Split.TRAIN)[::4], VOICES, turns=2)
+    said = exam.spoken(texts.known(Split.TRAIN)[::4], VOICES, turns=2)
 
     assert evaluate.score(model, said, context=WIDEST).rate <= 0.05
 
 
 @pytest.mark.usefixtures("flite")
 def test_words_are_written_soon(model: Any) -> None:
-    said = evaluate.spoken(texts.known(Split.TRAIN)[::4], VOICES, turns=1)
+    said = exam.spoken(texts.known(Split.TRAIN)[::4], VOICES, turns=1)
 
     found = delay.delay(model, said, context=[70, 1])
 
@@ -110,23 +111,6 @@ def test_silence_and_noise_are_no_words(model: Any) -> None:
     noise = np.random.default_rng(0).normal(0, 1e-3, 32_000).astype(np.float32)
 
     assert evaluate.transcripts(model, [np.zeros(32_000, np.float32), noise], context=WIDEST) == ["", ""]
-
-
-@pytest.mark.parametrize(
-    ("reference", "heard", "expected"),
-    [("a b c", "a b c", 0), ("a b c", "", 3), ("", "a", 1), ("a b c", "a x c d", 2), ("a b", "b a", 2)],
-)
-def test_word_errors_are_counted(reference: str, heard: str, expected: int) -> None:
-    assert evaluate.distance(reference.split(), heard.split()) == expected
-
-
-def test_test_clips_take_every_voice_at_every_kept_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Voice] = []
-    monkeypatch.setattr(evaluate, "say", lambda _, voice: asked.append(voice))
-
-    evaluate.spoken(texts.known(Split.HELD_OUT)[:1], VOICES, turns=6)
-
-    assert {(voice.speaker, voice.rate) for voice in asked} == {(name, rate) for name in VOICES for rate in KEPT_RATES}
 
 
 def test_a_frame_is_labelled_with_its_word() -> None:

@@ -7,13 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samples.errors import EngineMissing
+from samples.lessons import data, surroundings, texts
+from samples.lessons.batches import Drawer
+from samples.lessons.data import Amount, Order, Pack
 from samples.pool import Split
-from samples.speech import speak
-from samples.voices import Voice
-from servers.fastconformer.tiny import data, surroundings, texts
-from servers.fastconformer.tiny.batches import Drawer
-from servers.fastconformer.tiny.data import Amount, Order, Pack
 
 RATE_HZ = 16_000
 WORD_S = 0.25
@@ -30,14 +27,6 @@ def pack() -> Pack:
     tone = 9000 * np.sin(np.arange(ends[-1]) * 2 * np.pi * 440 / RATE_HZ)
     spans = np.stack([starts_s, starts_s + WORD_S], 1).astype(np.float32)
     return Pack(tuple(orders), tone.astype(np.int16), ends, spans, np.cumsum(counts))
-
-
-@pytest.fixture
-def flite() -> None:
-    try:
-        speak("Hello.", Voice("slt"))
-    except EngineMissing:
-        pytest.skip("needs flite")
 
 
 def test_no_training_rate_is_near_one_that_is_tested() -> None:
@@ -130,3 +119,8 @@ def test_a_pack_is_spoken_once(tmp_path: Path) -> None:
     assert np.array_equal(spoken.pcm, again.pcm) and spoken.ends[-1] == len(spoken.pcm)
     assert spoken.spans_of(1).shape == (len(orders[1].text.words), 2)
     assert np.abs(spoken.clip(1)).max() == pytest.approx(0.9, abs=0.01)
+
+
+def test_the_trainers_clips_are_still_the_same_ones() -> None:
+    """A pack's file is named after its orders: another name is another training, which every CARD.md must then tell."""
+    assert data.name_of(data.ordered(Amount(), seed=1)) == "speech-d119fc2d9d4a7be5"

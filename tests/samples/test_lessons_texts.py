@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from samples.lessons import texts
+from samples.lessons.texts import RUN, Text, Words
 from samples.pool import Split, tiny_vocabulary
-from servers.fastconformer.tiny import texts
-from servers.fastconformer.tiny.texts import RUN, Text, Words
 
 COUNT = 3000
 

@@ -8,9 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from samples.sound import active_rms
-from servers.common.audio import SAMPLE_RATE_HZ
-from servers.common.interfaces import Audio
+from samples.encoding import SAMPLE_RATE_HZ
+from samples.sound import Samples, active_rms
 
 LEAD_S: Final = (0.0, 0.6)
 TAIL_S: Final = (0.0, 1.2)
@@ -18,7 +17,7 @@ LEVEL_DBFS: Final = (-32.0, -20.0)
 COLOURS: Final = 12
 
 
-def heard(speech: Audio, voices: Callable[[int], Audio], rng: np.random.Generator) -> tuple[Audio, float]:
+def heard(speech: Samples, voices: Callable[[int], Samples], rng: np.random.Generator) -> tuple[Samples, float]:
     """`speech` as a microphone gets it: another colour and level, silence around it, often noise over all.
 
     `voices` gives so many samples of other people, root mean square 1. Also the seconds of silence put before it.
@@ -41,14 +40,14 @@ def heard(speech: Audio, voices: Callable[[int], Audio], rng: np.random.Generato
     return np.asarray(np.clip(whole, -1, 1), np.float32), len(lead) / SAMPLE_RATE_HZ
 
 
-def background(count: int, rng: np.random.Generator) -> Audio:
+def background(count: int, rng: np.random.Generator) -> Samples:
     """Digital silence or noise without a word, shape (count,)."""
     if rng.random() < 0.3:
         return np.zeros(count, np.float32)
     return np.float32(10 ** (rng.uniform(-80, -32) / 20)) * coloured(count, rng)
 
 
-def coloured(count: int, rng: np.random.Generator) -> Audio:
+def coloured(count: int, rng: np.random.Generator) -> Samples:
     """White to brown noise, shape (count,), root mean square about 1: a stretch of a loop of half a minute."""
     loop = loops()[int(rng.integers(COLOURS))]
     begin = int(rng.integers(len(loop)))
@@ -56,7 +55,7 @@ def coloured(count: int, rng: np.random.Generator) -> Audio:
 
 
 @cache
-def loops() -> tuple[Audio, ...]:
+def loops() -> tuple[Samples, ...]:
     """COLOURS noises from white to brown; each ends as it begins, and is the same in every training."""
     count, rng = 2**19, np.random.default_rng(0)
     made = []

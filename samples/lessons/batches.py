@@ -13,11 +13,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from servers.common.audio import SAMPLE_RATE_HZ
-from servers.common.interfaces import Audio
-from servers.fastconformer.tiny import surroundings, texts
-from servers.fastconformer.tiny.data import VOICES, Pack, is_kept
-from servers.fastconformer.tiny.texts import Words
+from samples.encoding import SAMPLE_RATE_HZ
+from samples.lessons import surroundings, texts
+from samples.lessons.data import VOICES, Pack, is_kept
+from samples.lessons.texts import Words
+from samples.sound import Samples
 
 JOINED: Final = (2, 5)
 GAP_S: Final = (0.05, 0.8)
@@ -99,10 +99,10 @@ class Drawer:
     def _words(self, chosen: Sequence[int]) -> Words:
         return tuple(word for at in chosen for word in self._pack.orders[at].text.words)
 
-    def _clip(self, chosen: Sequence[int]) -> tuple[Audio, Words, Spans]:
+    def _clip(self, chosen: Sequence[int]) -> tuple[Samples, Words, Spans]:
         rng = self._rng
         size = self._draw_size([self._pack.orders[at].rate for at in chosen]) if rng.random() < 0.4 else 1.0
-        pieces: list[Audio] = []
+        pieces: list[Samples] = []
         spans: list[Spans] = []
         begin = 0
         for at in chosen:
@@ -124,7 +124,7 @@ class Drawer:
             if not any(is_kept(rate * size) for rate in rates):
                 return size
 
-    def _voices(self, count: int) -> Audio:
+    def _voices(self, count: int) -> Samples:
         """Four clips at once, over and over, shape (count,), root mean square 1."""
         voices = np.zeros(count, np.float32)
         for at in self._rng.integers(len(self._pack.orders), size=TALKERS):

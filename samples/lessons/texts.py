@@ -1,4 +1,4 @@
-"""What the tiny model may learn to read: the pool's train texts, and thousands of new ones made of their words.
+"""What a tiny model may learn to read: the pool's train texts, and thousands of new ones made of their words.
 
 Pure: knows neither voices nor audio nor a model. A text is its words in lower case; `written` is how it is spoken.
 """

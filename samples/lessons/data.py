@@ -1,4 +1,4 @@
-"""The tiny model's training speech: which text is spoken by whom, how high and how fast, and the pack that keeps it.
+"""A tiny model's training speech: which text is spoken by whom, how high and how fast, and the pack that keeps it.
 
 Knows no model; batches.py draws from the pack. Speaking needs flite.
 """
@@ -17,13 +17,13 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from samples.encoding import SAMPLE_RATE_HZ
+from samples.lessons import texts
+from samples.lessons.texts import Text
 from samples.pool import Split
+from samples.sound import Samples
 from samples.speech import speak
 from samples.voices import Voice
-from servers.common.audio import SAMPLE_RATE_HZ
-from servers.common.interfaces import Audio
-from servers.fastconformer.tiny import texts
-from servers.fastconformer.tiny.texts import Text
 
 VOICES: Final = ("slt", "rms", "awb")
 UNHEARD_VOICE: Final = "kal16"
@@ -69,7 +69,7 @@ class Pack:
     spans: NDArray[np.float32]
     spoken: NDArray[np.int64]
 
-    def clip(self, at: int) -> Audio:
+    def clip(self, at: int) -> Samples:
         """float32, shape (n,)."""
         return self.pcm[int(self.ends[at - 1]) if at else 0 : int(self.ends[at])].astype(np.float32) / np.float32(32768)
 
@@ -106,9 +106,7 @@ def is_kept(rate: float) -> bool:
 
 def packed(orders: Sequence[Order], folder: Path, *, processes: int = 2) -> Pack:
     """`orders` spoken, or read from `folder` where they have been spoken before. Raises EngineMissing without flite."""
-    content = json.dumps([asdict(order) for order in orders])
-    name = f"speech-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-    file = folder / f"{name}.npz"
+    file = folder / f"{name_of(orders)}.npz"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
@@ -124,6 +122,12 @@ def packed(orders: Sequence[Order], folder: Path, *, processes: int = 2) -> Pack
         written.replace(file)
     held = np.load(file)
     return Pack(tuple(orders), held["pcm"], held["ends"], held["spans"], held["spoken"])
+
+
+def name_of(orders: Sequence[Order]) -> str:
+    """Of the pack that holds them: other orders, another name."""
+    content = json.dumps([asdict(order) for order in orders])
+    return f"speech-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def pronounced(order: Order) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
