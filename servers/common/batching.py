@@ -72,7 +72,7 @@ class Counts:
     close_reasons: Counter[CloseReason] = field(default_factory=Counter)
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)  # deque.remove writes what it does not find into its error
 class _Waiting(Generic[T, R]):
     item: T
     queued_s: float

@@ -4,6 +4,7 @@ ServerFault                 500 internal_error       close 1011
 ├── BadInput                400 bad_input            close 1007
 ├── Unauthorized            401 unauthorized         close 4001
 ├── BodyTimeout             408 body_timeout         close 1008
+├── IdleTimeout             408 idle_timeout         close 4000
 ├── TooLarge                413 too_large            close 1009
 ├── Unsupported             415 unsupported          close 1003
 ├── InferenceFailed         500 inference_failed     close 1011
@@ -60,6 +61,12 @@ class BodyTimeout(ServerFault):
     """The client stopped sending before its body was complete."""
 
     status, code, close_code = 408, "body_timeout", 1008
+
+
+class IdleTimeout(ServerFault):
+    """Nothing came from the client for too long."""
+
+    status, code, close_code = 408, "idle_timeout", 4000
 
 
 class TooLarge(ServerFault):

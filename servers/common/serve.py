@@ -15,7 +15,7 @@ from typing import TypeVar
 import uvicorn
 from fastapi import FastAPI
 
-from servers.common import logs
+from servers.common import garbage, logs
 from servers.common.errors import StartupRefused
 from servers.common.lifecycle import Lifecycle
 from servers.common.settings import BaseServerSettings, misspelt, table
@@ -91,6 +91,7 @@ class _DrainingServer(uvicorn.Server):
             # uvloop says nothing when another process began to listen on the port in the meantime.
             await self.lifespan.shutdown()
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        garbage.settle()
         facts = {"host": self._settings.host, "port": self._port, "pid": os.getpid(), "model": self._settings.model}
         _log.info("listening", extra={"facts": facts})
 

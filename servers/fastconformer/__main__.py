@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from servers.common.devices import cuda_is_visible
 from servers.common.errors import StartupRefused
+from servers.common.garbage import leave
 from servers.common.serve import serve
 from servers.common.settings import parse
 from servers.common.threads import pin_blas_threads
@@ -64,4 +65,4 @@ def _check_runtime() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

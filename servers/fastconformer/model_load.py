@@ -8,14 +8,15 @@ from typing import Any, Final
 import torch
 from omegaconf import OmegaConf, open_dict
 
+from servers.common import model_nemo
 from servers.common.errors import StartupRefused
+from servers.common.model_nemo import quiet
 from servers.fastconformer import weights
 from servers.fastconformer.model import FastConformer
 from servers.fastconformer.model_decode import Ctc, Decoder, Rnnt
 from servers.fastconformer.model_encoder import SUBSAMPLING, Encoder
 from servers.fastconformer.model_graphs import cuda_graph
 from servers.fastconformer.model_mel import Mel
-from servers.fastconformer.model_nemo import ASRModel, quiet
 from servers.fastconformer.settings import FRAME_MS, Settings
 
 _log = logging.getLogger("servers.fastconformer")
@@ -35,35 +36,18 @@ def open_recognizer(settings: Settings) -> FastConformer:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto` is a GPU if there is one, and says so when there is none; anything else must be there."""
-    there = torch.cuda.is_available()
-    if wanted == "auto":
-        if not there:
-            _log.warning("no CUDA device is visible: running on the CPU")
-        return torch.device("cuda:0" if there else "cpu")
-    device = torch.device(wanted)
-    if device.type == "cuda" and not (there and (device.index or 0) < torch.cuda.device_count()):
-        count = torch.cuda.device_count() if there else 0
-        raise StartupRefused(
-            f"--device={wanted} (ASR_DEVICE): {count} CUDA devices are visible; --device=cpu runs on the CPU"
-        )
-    return device
+    """Raises StartupRefused when it is not there."""
+    return model_nemo.choose_device(wanted, variable="ASR_DEVICE", log=_log)
 
 
 def load_model(settings: Settings, device: torch.device) -> Any:
     """NeMo's model on `device`, in eval mode: restoring one leaves it in train mode, where dropout is active."""
-    with quiet():
-        if settings.model == "random":
-            from servers.fastconformer.model_random import lifelike_model
+    if settings.model == "random":
+        from servers.fastconformer.model_random import lifelike_model
 
-            model = lifelike_model().to(device)
-        else:
-            path = weights.find(settings)
-            try:
-                model = ASRModel.restore_from(str(path), map_location=device)
-            except Exception as error:  # a .nemo file is an archive of configuration that names classes: anything
-                raise StartupRefused(f"{path} cannot be loaded as a NeMo model: {error}") from error
-    return model.eval()
+        with quiet():
+            return lifelike_model().to(device).eval()
+    return model_nemo.restore(weights.find(settings), device).eval()
 
 
 def build(model: Any, settings: Settings, device: torch.device) -> FastConformer:

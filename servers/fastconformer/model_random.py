@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from omegaconf import OmegaConf
-from sentencepiece import sentencepiece_model_pb2
 
-from servers.fastconformer.heard import WORD_START
-from servers.fastconformer.model_nemo import EncDecHybridRNNTCTCBPEModel, quiet
+from servers.common.model_nemo import quiet
+from servers.common.model_vocabulary import made_up_pieces, write_tokenizer
+from servers.fastconformer.model_nemo import EncDecHybridRNNTCTCBPEModel
 from servers.fastconformer.weights import PUBLISHED_CONFIG, RANDOM_SEED
 
 PIECES: Final = 1024
-CONSONANTS: Final = "bcdfghjklmnpqrstvwxyz"
-VOWELS: Final = "aeiou"
-
 GAIN: Final = 20.0
 BLANK_DEVIATIONS: Final = 6.0
 MOST_SYMBOLS: Final = 1
@@ -69,24 +65,9 @@ def _favour_blank(model: Any) -> None:
 
 def random_tokenizer(folder: Path) -> Path:
     """Write tokenizer.model and vocab.txt of a SentencePiece BPE of 1024 pieces, always the same; returns `folder`."""
-    proto = sentencepiece_model_pb2.ModelProto()
-    trainer = proto.trainer_spec
-    trainer.model_type = trainer.BPE
-    trainer.vocab_size = PIECES
-    trainer.unk_id, trainer.bos_id, trainer.eos_id, trainer.pad_id = 0, -1, -1, -1
-    proto.normalizer_spec.name = "identity"
-    proto.pieces.add(piece="<unk>", score=0.0, type=proto.SentencePiece.UNKNOWN)
-    for rank, piece in enumerate(random_pieces()):
-        proto.pieces.add(piece=piece, score=-float(rank), type=proto.SentencePiece.NORMAL)
-    (folder / "tokenizer.model").write_bytes(proto.SerializeToString())
-    words = [piece[1:] if piece.startswith(WORD_START) else f"##{piece}" for piece in random_pieces()]
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
-    return folder
+    return write_tokenizer(folder, random_pieces())
 
 
 def random_pieces() -> list[str]:
-    """What follows <unk>: syllables that begin a word or go on with it, and each letter of theirs."""
-    syllables = ["".join(each) for each in itertools.product(CONSONANTS, VOWELS, ["", *CONSONANTS[:4]])]
-    letters = [WORD_START, *VOWELS, *CONSONANTS]
-    found = [*(WORD_START + one for one in syllables), *syllables]
-    return found[: PIECES - 1 - len(letters)] + letters
+    """What follows <unk>."""
+    return made_up_pieces(PIECES - 1)

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NoReturn, cast
 
 from servers.common.audio import SAMPLE_RATE_HZ, check_sample_rate
 from servers.common.errors import BadInput, ServerFault
+from servers.common.sockets import describe
 
 Sid = str | int | float
 """The client's name for its stream, given back as it came."""
@@ -24,12 +25,6 @@ class NotInit(BadInput):
     """The first message does not begin a stream."""
 
     close_code = 1002
-
-
-class IdleTimeout(ServerFault):
-    """Nothing came from the client for too long."""
-
-    status, code, close_code = 408, "idle_timeout", 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +72,6 @@ def write_final(sid: Sid, text: str) -> str:
 def write_error(sid: Sid, fault: ServerFault) -> str:
     """What went wrong, with the field and what it may be, where that is known."""
     return _write({"op": "error", "sid": sid, "code": fault.code, "message": describe(fault)})
-
-
-def describe(fault: ServerFault) -> str:
-    """`sr: a sample rate of 4000 Hz is not supported (8000..48000)`."""
-    field = "" if fault.field is None else f"{fault.field}: "
-    limit = "" if fault.limit is None else f" ({fault.limit})"
-    return f"{field}{fault.message}{limit}"
 
 
 def _read(message: str) -> dict[str, Any]:

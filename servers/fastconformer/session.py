@@ -9,15 +9,15 @@ import time
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from servers.common.edge import accept_request_id
-from servers.common.errors import BadInput, InferenceFailed, ServerFault
+from servers.common.errors import BadInput, IdleTimeout, InferenceFailed, ServerFault
 from servers.common.logs import SESSION_ID
+from servers.common.patience import Patience
 from servers.common.slots import Slot, Step
+from servers.common.sockets import close, send
 from servers.common.trace import Trace
 from servers.fastconformer.heard import Heard, Transcript
 from servers.fastconformer.intake import Intake
-from servers.fastconformer.patience import Patience
 from servers.fastconformer.protocol import (
-    IdleTimeout,
     Init,
     Sid,
     read_init,
@@ -26,7 +26,7 @@ from servers.fastconformer.protocol import (
 )
 from servers.fastconformer.room import Room
 from servers.fastconformer.settings import Settings
-from servers.fastconformer.speaker import Speaker, close, send
+from servers.fastconformer.speaker import Speaker
 
 
 async def serve_connection(websocket: WebSocket, *, room: Room, settings: Settings, trace: Trace) -> None:

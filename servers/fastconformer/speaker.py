@@ -6,17 +6,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from servers.common.errors import ServerFault
+from servers.common.sockets import close, send
 from servers.fastconformer.heard import Transcript
-from servers.fastconformer.protocol import Sid, describe, write_error, write_final, write_interim
+from servers.fastconformer.protocol import Sid, write_error, write_final, write_interim
 
 _log = logging.getLogger("servers.fastconformer")
-REASON_BYTES: Final = 123
-"""Room for words in a close frame."""
 
 
 class Speaker:
@@ -128,24 +126,3 @@ class Speaker:
     async def _close(self, fault: ServerFault | None) -> None:
         async with asyncio.timeout(self._patience_s or None):
             await close(self._websocket, fault)
-
-
-async def send(websocket: WebSocket, message: str) -> None:
-    """Raises WebSocketDisconnect when the client is gone."""
-    try:
-        await websocket.send_text(message)
-    except RuntimeError as error:
-        # uvicorn has closed this connection itself (too large a message, no pong) and has not said so yet.
-        raise WebSocketDisconnect(1006) from error
-
-
-async def close(websocket: WebSocket, fault: ServerFault | None) -> None:
-    """1000, or the fault's code with what it says, as far as there is room. Raises as `send` does."""
-    try:
-        if fault is None:
-            await websocket.close(1000)
-        else:
-            reason = describe(fault).encode()[:REASON_BYTES].decode(errors="ignore")
-            await websocket.close(fault.close_code, reason)
-    except RuntimeError as error:
-        raise WebSocketDisconnect(1006) from error

@@ -211,6 +211,21 @@ async def test_a_cancelled_item_gives_its_place_back_and_is_never_computed() -> 
     assert batcher.counts.cancelled == 1
 
 
+async def test_an_item_is_never_written_out() -> None:
+    written: list[int] = []
+
+    class Slow(int):
+        def __repr__(self) -> str:
+            written.append(self)
+            return ""
+
+    async with running(Model()) as batcher:
+        assert (await batcher.submit(Slow(4))).value == 8
+        batcher.submit(Slow(5)).cancel()
+        assert (await batcher.submit(Slow(6))).value == 12
+    assert written == []
+
+
 async def test_closing_finishes_what_was_accepted() -> None:
     model = Model()
     async with running(model) as batcher:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from servers.fastconformer.patience import Patience
+from servers.common.patience import Patience
 
 
 async def wait_for(condition: Callable[[], object]) -> None:
