@@ -59,6 +59,10 @@ _TURN_MODELS = (("v3-onnx", 0.0), ("v2", 3.0), ("tiny", 1.0))
 # 1: calculated, not measured on a GPU.
 _STREAMING_MODELS = (("auto", 3.0), ("tiny", 1.0))
 
+# 618 M parameters in float32 are 2.5 GB, CUDA itself 0.5, a batch of 16 chunks of 30 s about 3: calculated,
+# not measured on a GPU.
+_OFFLINE_MODELS = (("auto", 6.0), ("tiny", 1.0))
+
 _ECHO_WIRES = ("echo", "echo_upload", "echo_pcm", "echo_json", "echo_msgpack")
 
 CATALOG = (
@@ -67,6 +71,7 @@ CATALOG = (
     ),
     CatalogEntry("echo", "servers.echo", _ECHO_WIRES, "light", scripted=True),
     CatalogEntry("fastconformer", "servers.fastconformer", ("fastconformer",), "nemo", (), _STREAMING_MODELS),
+    CatalogEntry("parakeet", "servers.parakeet", ("parakeet", "parakeet_upload"), "nemo", (), _OFFLINE_MODELS),
 )
 
 DISK_GB = {"torch": DiskNeed(without_gpu=1.3, with_gpu=8.0), "nemo": DiskNeed(without_gpu=2.4, with_gpu=9.0)}

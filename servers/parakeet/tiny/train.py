@@ -1,0 +1,201 @@
+"""Trains the checkpoint of `--model=tiny` on a CPU: `python -m servers.parakeet.tiny.train --warm-start OLD --out NEW`.
+
+Starts from a tiny streaming checkpoint, speaks its own training data (samples/lessons) and writes the file again at
+every look (evaluate.py), so that a training that is cut short leaves a model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from samples.encoding import SAMPLE_RATE_HZ
+from samples.lessons import data, exam
+from samples.lessons.batches import Batch, Drawer
+from servers.parakeet.tiny import evaluate
+from servers.parakeet.tiny.loss import NEVER, arcs, tdt_loss
+from servers.parakeet.tiny.network import DURATIONS, network
+from servers.parakeet.tiny.windows import Windows, windows
+
+WARM_UP: Final = 0.03
+"""Share of the training in which the learning rate rises."""
+
+CTC_SHARE: Final = 0.3
+SIGMA: Final = 0.02
+"""Taken off every log-probability of a piece or blank, so that long durations are worth it (arXiv 2304.06795)."""
+
+JOINED_SHARE: Final = 0.35
+BATCH_S: Final = 40.0
+"""Seconds of audio in a batch."""
+
+LOOKS: Final = ("known sentences", "new sentences", "new paragraphs", "new sentences, 12 joined")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How much is spoken and learned: ends after `steps` or `minutes`, whichever is first."""
+
+    amount: data.Amount
+    steps: int
+    minutes: float
+    peak_rate: float
+    look_every: int
+    every: int
+    """At a look only every so many-th test clip is read."""
+
+
+def train(extent: Extent, *, older: Path, out: Path, cache: Path, seed: int) -> None:
+    """Trains a network from the checkpoint `older` and leaves it in `out`."""
+    began_s = time.monotonic()
+    pack = data.packed(data.ordered(extent.amount, seed=seed), cache)
+    hours = len(pack.pcm) / SAMPLE_RATE_HZ / 3600
+    print(f"{len(pack.orders)} clips, {hours:.1f} h, spoken in {time.monotonic() - began_s:.0f} s", flush=True)
+    named = exam.splits(every=extent.every)
+    torch.manual_seed(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        model, ctc = network(older, Path(folder))
+        learn(model, ctc, Drawer(pack, seed=seed), {name: named[name] for name in LOOKS if name in named}, extent, out)
+
+
+def learn(
+    model: Any, ctc: nn.Linear | None, drawer: Drawer, looks: dict[str, list[exam.Said]], extent: Extent, out: Path
+) -> None:
+    """Follows the losses down; looks and saves every `look_every` steps and at the end."""
+    learning = nn.ModuleList([model] if ctc is None else [model, ctc])
+    optimizer = torch.optim.AdamW(groups(learning), betas=(0.9, 0.98))
+    began_s, looked_s, step, done = time.monotonic(), 0.0, 0, 0.0
+    seen: list[tuple[float, float]] = []
+    while done < 1:
+        model.train()
+        for group in optimizer.param_groups:
+            group["lr"] = extent.peak_rate * rate(done)
+        by_ctc, by_tdt = losses(model, ctc, drawer.draw(audio_s=BATCH_S, joined_share=JOINED_SHARE))
+        optimizer.zero_grad(set_to_none=True)
+        (by_tdt if ctc is None else CTC_SHARE * by_ctc + (1 - CTC_SHARE) * by_tdt).backward()
+        nn.utils.clip_grad_norm_(learning.parameters(), 1.0)
+        optimizer.step()
+        seen.append((by_ctc.item(), by_tdt.item()))
+        step += 1
+        minutes = (time.monotonic() - began_s - looked_s) / 60
+        done = max(step / extent.steps, minutes / extent.minutes)
+        if step % 50 == 0 or done >= 1:
+            used = f"{minutes:.1f} min, {time.process_time() / 60:.1f} of CPU"
+            print("step {} ({}): ctc {:.2f}, tdt {:.2f}".format(step, used, *np.mean(seen[-50:], 0)), flush=True)
+        if step % extent.look_every == 0 or done >= 1:
+            asked_s = time.monotonic()
+            save(model, out)
+            for line in evaluate.table(evaluate.timed(model), looks):
+                print(line, flush=True)
+            looked_s += time.monotonic() - asked_s
+
+
+def losses(model: Any, ctc: nn.Linear | None, batch: Batch) -> tuple[Tensor, Tensor]:
+    """One pass: the CTC loss (0 without its output) and the TDT loss of a batch, per word piece."""
+    pieces = [[model.tokenizer.text_to_ids(word) for word in words] for words in batch.texts]
+    sizes = torch.tensor([sum(map(len, words)) for words in pieces])
+    targets = torch.zeros(len(pieces), max(1, int(sizes.max())), dtype=torch.int64)
+    for row, words in enumerate(pieces):
+        targets[row, : sizes[row]] = torch.tensor([piece for word in words for piece in word], dtype=torch.int64)
+    with torch.no_grad():
+        mel, mel_sizes = model.preprocessor(
+            input_signal=torch.from_numpy(batch.audio), length=torch.from_numpy(batch.sizes)
+        )
+        mel = model.spec_augmentation(input_spec=mel, length=mel_sizes)
+    encoded, frames = model.encoder(audio_signal=mel, length=mel_sizes)
+    weight = sizes.sum().clamp(min=1)
+    blank = model.decoder.blank_idx
+    by_ctc = torch.zeros(())
+    if ctc is not None:
+        log_probs = ctc(encoded.permute(2, 0, 1)).log_softmax(-1)
+        by_ctc = nn.functional.ctc_loss(log_probs, targets, frames, sizes, blank, reduction="sum", zero_infinity=True)
+    within = windows(batch.spans, [[len(word) for word in words] for words in pieces], frames, durations=DURATIONS)
+    by_tdt = tdt_loss(*reachable_arcs(model, encoded, targets, within, blank), frames, sizes, durations=DURATIONS)
+    return by_ctc / weight, by_tdt.sum() / weight
+
+
+def reachable_arcs(model: Any, encoded: Tensor, targets: Tensor, within: Windows, blank: int) -> tuple[Tensor, Tensor]:
+    """What tdt_loss takes. The joint is asked only where a path can come through: a tenth or less of the lattice."""
+    decoded, _, _ = model.decoder(targets=targets, target_length=within.sizes)
+    heard = model.joint.project_encoder(encoded.transpose(1, 2))
+    written = model.joint.project_prednet(decoded.transpose(1, 2))
+    cells = within.cells()
+    row, frame, column = cells.nonzero().unbind(1)
+    joint = model.joint.joint_after_projection(heard[row, frame, None], written[row, column, None])[:, 0, 0]
+    said, lasts = joint.split([blank + 1, len(DURATIONS)], -1)
+    following = nn.functional.pad(targets, (0, 1))[row, column]
+    nowhere = torch.full((*cells.shape, len(DURATIONS)), NEVER)
+    waits, speaks = (
+        nowhere.index_put((row, frame, column), values)
+        for values in arcs(said.log_softmax(-1) - SIGMA, lasts.log_softmax(-1), following, blank=blank)
+    )
+    return waits, speaks.masked_fill(~within.allowed(), NEVER)
+
+
+def groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Weights that are shrunk, and biases, norms and scales that are not."""
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    return [
+        {"params": [weight for weight in learning if weight.dim() > 1], "weight_decay": 0.01},
+        {"params": [weight for weight in learning if weight.dim() <= 1], "weight_decay": 0.0},
+    ]
+
+
+def rate(done: float) -> float:
+    """Factor of the learning rate when the share `done` of the training is over: up, then down a cosine to 1 %."""
+    if done < WARM_UP:
+        return max(done, 1e-3) / WARM_UP
+    return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
+
+
+def save(model: Any, out: Path) -> None:
+    """Whole or not at all: others may read `out` meanwhile."""
+    written = out.with_name(f".{out.name}")
+    model.eval().save_to(str(written))
+    written.replace(out)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m servers.parakeet.tiny.train", description=__doc__)
+    parser.add_argument(
+        "--warm-start",
+        type=Path,
+        required=True,
+        help="a streaming .nemo to start from, or an --out",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the .nemo file to write")
+    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="longest training; cut short, weights differ")
+    parser.add_argument("--peak-rate", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the spoken clips; default: a temporary one")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--look-every", type=int, default=300, help="steps between two looks")
+    asked = parser.parse_args(argv)
+    torch.set_num_threads(asked.threads)
+    logging.getLogger("nemo_logger").setLevel(logging.ERROR)
+    extent = Extent(
+        amount=data.Amount(),
+        steps=asked.steps,
+        minutes=asked.minutes,
+        peak_rate=asked.peak_rate,
+        look_every=asked.look_every,
+        every=3,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        train(extent, older=asked.warm_start, out=asked.out, cache=asked.cache or Path(folder), seed=asked.seed)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
