@@ -24,6 +24,7 @@ _NAMES: Final = {
     "eos": "end of speech",
     "look_ahead_ms": "look-ahead",
     "att_ctx": "left context",
+    "batch_size": "largest batch",
     "max_batch": "largest batch",
     "max_streams": "seats",
 }
@@ -31,12 +32,12 @@ _COUNTED: Final = {"sessions": "session", "threads": "thread"}
 """Settings that count things: said as "2 sessions"."""
 
 _SPOKEN: Final = {
-    "eos": {"commit": "commit by the client", "silence": "silence, the server finds the end"},
+    "eos": {"commit": "commit by the client", "silence": "silence, the server finds the end", "file": "whole files"},
     "pace": {"1": "live", "0": "as fast as accepted"},
     "phases": {"random": "random phases", "aligned": "frames all at once", "ends": "all end at once"},
 }
 
-_SAY_THEMSELVES: Final = (ENGINE, "model", "dtype", "device", "torch_compile", "client", "decoder")
+_SAY_THEMSELVES: Final = (ENGINE, "model", "dtype", "precision", "device", "torch_compile", "client", "decoder")
 """Settings whose values need no name beside them."""
 
 

@@ -37,6 +37,7 @@ CODE: Final = (
     "clients/framing.py",
     "clients/interface.py",
     "clients/line.py",
+    "clients/parakeet.py",
     "clients/websocket.py",
 )
 """The load generator's sources: a certificate made with others says nothing about these."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 ENGINE: Final = "engine"
 """The name under which ENGINE_PARTS are said as one: "tiny bfloat16, compiled"."""
 
-ENGINE_PARTS: Final = ("model", "device", "dtype", "torch_compile", "cuda_graphs")
+ENGINE_PARTS: Final = ("model", "device", "dtype", "precision", "torch_compile", "cuda_graphs")
 """Settings that choose what computes. Some models have not all of them."""
 
 SENT: Final = ("corpus", "noise", "snr_db")
@@ -34,6 +34,9 @@ UNSCORED: Final = frozenset({"random"})
 
 LOOK_AHEAD: Final = "look_ahead_ms"
 """What of the audio to come a streaming model waits for before it decides, however it was asked for."""
+
+PRECISIONS: Final = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+"""What a server's dtype is called where its setting is a `precision`."""
 
 COMPILE_STATES: Final = {"ready": "compiled", "failed": "compile failed", "off": "eager"}
 """The server's word for how compiling ended, and ours."""
@@ -59,6 +62,9 @@ def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("device", "dtype"):
         if name in setting and found.get(name):
             setting[name] = str(found[name]).removeprefix("torch.")
+    if "precision" in setting and found.get("dtype"):
+        dtype = str(found["dtype"]).removeprefix("torch.")
+        setting["precision"] = PRECISIONS.get(dtype, dtype)
     if "torch_compile" in setting:
         setting["torch_compile"] = compiled(info) or "eager"
     if "cuda_graphs" in setting:
@@ -105,7 +111,7 @@ def model_name(info: Mapping[str, Any]) -> str:
 
 
 def _engine(setting: Mapping[str, Any], model: str) -> str:
-    words = [model, str(setting.get("dtype") or "")]
+    words = [model, str(setting.get("dtype") or setting.get("precision") or "")]
     if str(setting.get("device") or "cpu") not in ("cpu", "auto"):
         words.append(f"on {setting['device']}")
     text = " ".join(word for word in words if word)

@@ -17,7 +17,7 @@ from yapbench.capacity.options import SearchOptions
 from yapbench.clients.framing import samples_per_frame
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile, parse_levels
-from yapbench.pacing.streaming import StreamOptions
+from yapbench.pacing.streaming import WHOLE_FILES, StreamOptions
 
 CLIENT: Final = "client"
 """Which of the server's wires is spoken (CatalogEntry.clients)."""
@@ -109,6 +109,10 @@ def _stream(given: Mapping[str, Any], client: str) -> StreamOptions | None:
         for name, value in asked.items():
             raise UsageError(f"{name}={value!r} is for clients that stream; {client!r} sends requests")
         return None
+    if clients.uploads(client):
+        for name, value in asked.items():
+            raise UsageError(f"{name}={value!r} is for clients that stream; {client!r} sends whole files")
+        return WHOLE_FILES
     for name in asked.keys() - {"eos", "phases", "retries"}:
         asked[name] = number(name, asked[name])
     retries = asked.get("retries", 0)

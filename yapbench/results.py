@@ -106,12 +106,13 @@ class Results:
         return table(["load", "n", "failed", "verdict", *columns], rows)
 
 
-def estimate(value: Estimate) -> str:
+def estimate(value: Estimate, *, digits: int | None = 1) -> str:
     """A number with its interval for a cell of a table; a missing one is a dash with its reason."""
+    digits = 1 if digits is None else digits
     if value.value is None:
         return f"<span title='{html.escape(value.reason)}'>–</span>"
     doubt = ", indicative" if value.indicative else ""
-    return f"{value.value:.1f} <small>{html.escape(interval(value))}{doubt}</small>"
+    return f"{value.value:.{digits}f} <small>{html.escape(interval(value))}{doubt}</small>"
 
 
 def findings_table(found: Iterable[Finding]) -> Markup:

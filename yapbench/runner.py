@@ -109,8 +109,8 @@ class Run:
             dtype = str(found.get("dtype") or "").removeprefix("torch.")
             how = [found.get("backend"), found.get("decoder")]
             how += [axes.words(LOOK_AHEAD, found[LOOK_AHEAD])] if found.get(LOOK_AHEAD) is not None else []
-            known = ", ".join(str(one) for one in how if one)
-            lines.append(f"{model} in {dtype} on {found.get('device')}, {known}" if known else str(model))
+            what = f"{model} in {dtype} on {found.get('device')}" if dtype else str(model)
+            lines.append(", ".join([what, *(str(one) for one in how if one)]))
         compiling = compile_words(found)
         return [*lines, compiling] if compiling else lines
 

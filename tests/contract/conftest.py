@@ -20,7 +20,7 @@ from yapbench.pacing.timer import Pacer
 
 __all__ = ["ECHO_WIRES", "Calls", "Echo", "StartEcho", "calls", "sound", "start_echo"]
 
-ECHO_WIRES = [name for name in catalog.lookup("echo").clients if clients.streams(name)]
+ECHO_WIRES = [name for name in catalog.lookup("echo").clients if name in clients.CODECS]
 """The streaming wires that echo speaks; others are tested against a server of their own."""
 
 

@@ -72,6 +72,20 @@ def check_times(data: TrialData, script: dict[str, Told], run: Run) -> None:
         assert -1 < check.off < NOISY_MS, check
 
 
+def test_uploads_are_scored_as_streams_are_and_have_no_clock(tmp_path: Path) -> None:
+    """The answer takes 60 ms; no frame is paced, so that nothing is said of the end of speech."""
+    options = {"client": "echo_upload", "pace": None, "wrong_words": 0.1, "delay_ms": 60}
+    data, script, _ = trial(tmp_path, **options)
+    (point,) = measures.points(data)
+    words = sum(len(told.words) for told in script.values())
+    assert (point["wer"].value, point["ok_share"].value) == (round(0.1 * words) / words, 1)
+    assert (point["flush_p50_ms"].value or 0) >= 60
+    assert (point["eos_p50_ms"].value, point["ttfp_p50_ms"].value) == (None, None)
+    sent_s = sum(found.stream.sent_s for found in measured(data).values())
+    assert sent_s == pytest.approx(data.utterances.query("phase == 'steady'")["audio_s"].sum())
+    assert 1 < (point["rtfx"].value or 0) < sent_s / (12 * 0.06)
+
+
 def test_a_final_that_says_it_is_anothers_is_a_wrong_result(tmp_path: Path) -> None:
     data, _, _ = trial(tmp_path, wrong_rate=0.4)
     (point,) = measures.points(data)

@@ -13,7 +13,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection
 
-from tests.contract.conftest import Calls, Echo, StartEcho, sound
+from tests.contract.conftest import ECHO_WIRES, Calls, Echo, StartEcho, sound
 from tests.contract.test_stream_faults import server_that
 from yapbench import clients
 from yapbench.clients.line import Sight
@@ -25,7 +25,7 @@ from yapbench.pacing.timer import Pacer
 from yapbench.schema import Outcome
 
 FINAL = "the quick brown fox jumps over the lazy dog"
-KEEPING_OPEN = [name for name, codec in clients.CODECS.items() if codec.keeps_open]
+KEEPING_OPEN = [name for name in ECHO_WIRES if clients.CODECS[name].keeps_open]
 every_wire = pytest.mark.parametrize("wire", KEEPING_OPEN)
 OPTIONS = StreamOptions(frame_ms=40, pace=10, post_wait_s=2)
 ONE = Utterance(id="u", duration_s=1.0)

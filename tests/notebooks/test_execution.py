@@ -82,6 +82,29 @@ def test_the_notebook_of_fastconformer_measures_the_look_ahead_that_was_asked_fo
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(
+    not envs.environment("nemo").is_complete(), reason="needs environment nemo (yapbench install fastconformer)"
+)
+def test_the_notebook_of_parakeet_measures_on_the_wire_that_was_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    chosen = {"model": "tiny", "device": "cpu", "client": "parakeet_upload", "batch_size": 4, "window_ms": 5}
+    load = {"concurrency": "1,2,3", "requests": 4, "warmup": 1, "out_dir": folder}
+    given = [word for name, value in (chosen | load).items() for word in ("-p", name, str(value))]
+    done = papermill("50_parakeet", tmp_path / "out.ipynb", *given, timeout_s=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    data = read_trial(folder)
+    assert (data.info["client"], data.info["settings"]["batch_size"]) == ("parakeet_upload", 4)
+    assert (data.info["load"]["stream"]["eos"], data.info["obtained"]["dtype"]) == ("file", "torch.float32")
+    assert list(data.utterances["outcome"].unique()) == ["ok"]
+    assert all("-tiny-" in one for one in data.utterances["utterance_id"])
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "tiny in torch" not in text and "tiny in float32 on cpu" in text and "answer mean, ms" in text
+    assert "<svg" in text and "knows a small world" in text and '"output_type": "error"' not in text
+    assert servers_left(str(folder)) == []
+
+
+@pytest.mark.slow
 def test_an_unknown_parameter_is_refused_before_any_server_starts(tmp_path: Path) -> None:
     folder = tmp_path / "trial"
     done = papermill("10_smart_turn", tmp_path / "out.ipynb", "-p", "windw_ms", "2", "-p", "out_dir", str(folder))

@@ -9,6 +9,7 @@ import pytest
 from yapbench.benchgpu.cells import Cell, cells_of, read_overrides
 from yapbench.benchgpu.declared import CHECKOUT, Bench, lookup
 from yapbench.errors import UsageError
+from yapbench.pacing.streaming import WHOLE_FILES
 from yapbench.sweep import Sweep
 from yapbench.trial import Trial
 
@@ -92,6 +93,16 @@ def test_the_fastest_and_the_live_load_come_first() -> None:
     first, second = streams()[:2]
     assert (first.parameters["pace"], second.parameters.get("pace")) == (0, None)
     assert first.batch_sizes == [1, first.parameters["max_batch"]] and first.mode == second.mode
+
+
+def test_files_come_before_live_chunks_and_are_another_load_of_the_same_bare_model() -> None:
+    found = lookup("parakeet")
+    assert found
+    files, live, *_ = cells_of(found, {})
+    assert (files.trial.client, live.trial.client) == ("parakeet_upload", "parakeet")
+    assert files.trial.profile.stream == WHOLE_FILES and files.mode == live.mode
+    assert (files.batch_sizes, live.batch_sizes) == ([1, 64], [1, 16])
+    assert (CHECKOUT / found.bare).is_file()
 
 
 def test_streams_on_a_cpu_have_no_recorded_graphs() -> None:

@@ -22,7 +22,9 @@ NOT_TIMED = {
     *("clients", "corpora", "corpora.audio", "corpus", "errors", "load", "pacing", "schema", "store", "text"),
 }
 """What a load process imports but does not need while the clock runs."""
-OTHER_WIRES = {"clients.echo", "clients.echo_upload", "clients.smart_turn"}
+OTHER_WIRES = {
+    *("clients.echo", "clients.echo_upload", "clients.parakeet_upload", "clients.smart_turn", "clients.upload"),
+}
 
 
 def made_up(**changes: Any) -> dict[str, Any]:

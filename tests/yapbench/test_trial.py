@@ -12,7 +12,7 @@ import pytest
 from tests.yapbench.audio_files import write
 from yapbench import single, sweeping
 from yapbench.errors import ExitCode, UsageError
-from yapbench.pacing.streaming import StreamOptions
+from yapbench.pacing.streaming import WHOLE_FILES, StreamOptions
 from yapbench.parameters import DEFAULT_STREAM_S
 from yapbench.sweep import Sweep
 from yapbench.trial import Trial, code_sha256, notebook_sha256
@@ -128,6 +128,24 @@ def test_a_policy_that_the_wire_does_not_have_is_refused() -> None:
         UsageError, match=r"eos='silence' with client 'fastconformer': .* allowed: commit \(silence: echo"
     ):
         Trial.from_parameters("fastconformer", "40_fastconformer", {"eos": "silence"})
+
+
+@pytest.mark.parametrize("given", [{"pace": 1}, {"frame_ms": 20}, {"eos": "commit"}, {"phases": "ends"}])
+def test_a_file_has_no_pace(given: dict[str, Any]) -> None:
+    asked = {"client": "echo_upload", **given}
+    with pytest.raises(UsageError, match=f"{next(iter(given))}=.* 'echo_upload' sends whole files"):
+        Trial.from_parameters("echo", "05_echo", asked)
+    trial = Trial.from_parameters("echo", "05_echo", {"client": "echo_upload"})
+    assert trial.profile.stream == WHOLE_FILES and all(one.text for one in trial.corpus)
+
+
+def test_a_wire_of_frames_sends_no_files() -> None:
+    with pytest.raises(
+        UsageError, match=r"eos='file' with client 'echo_pcm', which streams; whole files: .*echo_upload"
+    ):
+        Trial.from_parameters("echo", "05_echo", {"client": "echo_pcm", "eos": "file", "pace": 0})
+    with pytest.raises(UsageError, match="eos=file is for uploads, which have no pace; pace is 1"):
+        Trial.from_parameters("echo", "05_echo", {"client": "echo_pcm", "eos": "file"})
 
 
 def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from yapbench.corpora.opening import PARAGRAPHS
 from yapbench.corpus import Utterance, Word
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile
-from yapbench.pacing.streaming import StreamOptions
+from yapbench.pacing.streaming import WHOLE_FILES, StreamOptions
 from yapbench.verbs import options as module
 from yapbench.verbs import target
 from yapbench.verbs.options import Options
@@ -286,6 +286,16 @@ def test_a_model_of_a_small_world_is_sent_texts_of_it(here: Path, model: str, ki
 
 def test_a_server_that_is_not_there_is_sent_what_is_usual(here: Path) -> None:
     assert target.of_options("127.0.0.1:9", Options(client="fastconformer")).usual() == PARAGRAPHS
+
+
+@pytest.mark.parametrize("given", [{"rtf": 2.0}, {"frame_ms": 20.0}, {"eos": "commit"}, {"post_wait": 3.0}])
+def test_a_file_has_no_pace(given: dict[str, Any]) -> None:
+    flag = next(iter(given)).replace("_", "-")
+    with pytest.raises(UsageError, match=f"--{flag}: client 'parakeet_upload' sends whole files"):
+        Options(**given).stream("parakeet_upload")
+    assert Options().stream("parakeet_upload") == WHOLE_FILES
+    with pytest.raises(UsageError, match="eos='file' with client 'parakeet', which streams"):
+        Options(eos="file", rtf=0).stream("parakeet")
 
 
 def test_a_server_has_its_own_clients(here: Path) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from yapbench import devices
 from yapbench.clients.line import Sight
 from yapbench.schema import MACHINE
 from yapbench.store import TrialData
 from yapbench.streams import times
 from yapbench.streams.times import TIMES, Message, Stream
-from yapbench.verbs import devices, spoken
+from yapbench.verbs import spoken
 from yapbench.verbs.older import OLDER
 from yapbench.verbs.watching import LONGEST, Watch
 

@@ -12,6 +12,7 @@ import pytest
 
 from servers.common import hub
 from servers.fastconformer import weights
+from servers.parakeet import weights as parakeet
 from yapbench import envs
 from yapbench.corpus import Utterance
 from yapbench.schema import Outcome
@@ -82,19 +83,28 @@ def test_known_weights_are_held_to_their_texts(monkeypatch: pytest.MonkeyPatch) 
     assert checks([HEARD])["texts"] is False
 
 
-def test_the_tiny_checkpoint_in_the_tree_is_the_one_whose_texts_are_known() -> None:
-    shipped = hub.sha256(weights.TINY)
+def test_the_tiny_checkpoints_in_the_tree_are_the_ones_whose_texts_are_known() -> None:
+    shipped = {hub.sha256(weights.TINY), hub.sha256(parakeet.TINY)}
     known = {how[0]: texts for how, texts in expected.TEXTS.items()}
-    assert set(known) == {shipped}
-    assert len(known[shipped]) >= 4 and all(transcribing.OF_TINY in name for name in known[shipped])
+    assert set(known) == shipped
+    for texts in known.values():
+        assert len(texts) >= 4 and all(transcribing.OF_TINY in name for name in texts)
+
+
+def test_a_server_without_decoder_and_look_ahead_is_known_by_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expected, "TEXTS", {("ab" * 32, "", 0): {"lights": "turn on the lights"}})
+    status = {name: STATUS[name] for name in ("model", "dtype", "sample_rate_hz", "vocabulary")}
+    found = {check.what: check.ok for check in transcribing.checks("parakeet", status, [HEARD, HEARD])}
+    assert found["texts"] is True and "look-ahead" not in found
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not NEMO.is_complete(), reason="needs environment nemo (yapbench install fastconformer)")
-def test_the_tiny_model_is_started_checked_and_packed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", ["fastconformer", "parakeet"])
+def test_the_tiny_model_is_started_checked_and_packed(tmp_path: Path, server: str) -> None:
     path = tmp_path / "report.tar.gz"
 
-    assert verify.verify("fastconformer", ["--model=tiny", "--device=cpu", f"--output={path}"]) == 0
+    assert verify.verify(server, ["--model=tiny", "--device=cpu", f"--output={path}"]) == 0
 
     with tarfile.open(path) as archive:
         (member,) = [one for one in archive.getmembers() if one.name.endswith("checks.json")]
@@ -102,4 +112,4 @@ def test_the_tiny_model_is_started_checked_and_packed(tmp_path: Path) -> None:
         assert file is not None
         found = {check["what"]: check["ok"] for check in json.load(file)}
     assert all(found.values())
-    assert {"revision", "sha256", "look-ahead", "always the same", "texts", "WER"} <= set(found)
+    assert {"revision", "sha256", "vocabulary", "always the same", "texts", "WER"} <= set(found)

@@ -138,11 +138,24 @@ _STREAMS: Final = Counts(
     words="rates are seconds of audio finished per second, times those from the end message to the final text",
 )
 
+_CHUNKS: Final = Counts(
+    rate="audio_s_per_s",
+    p50_ms="flush_p50_ms",
+    p95_ms="flush_p95_ms",
+    unit=" audio s/s",
+    words="rates are seconds of audio finished per second, times those from a file's last byte, or a stream's flush, "
+    "to the text",
+)
+
 _TODAY: Final = {"dtype": "bfloat16", "torch_compile": False, "batch_buckets": "1,2,4,6", "window_ms": 5}
 
 _MANY: Final = {"look_ahead_ms": 80, "dtype": "float32", "max_batch": 256, "step_ms": 20, "cuda_graphs": False}
 _FAST: Final = {**_MANY, "pace": 0}
 """As fast as it is taken: live streams would never show the highest rate."""
+
+_FILES: Final = {"client": "parakeet_upload", "batch_size": 64, "window_ms": 20, "precision": "fp16"}
+"""At once and through no VAD: what the batches themselves can do."""
+_LIVE: Final = {"client": "parakeet", "batch_size": 16, "window_ms": 100, "precision": "fp16"}
 
 BENCHES: Final = (
     Bench(
@@ -201,6 +214,47 @@ BENCHES: Final = (
             Bar("256 streams: at least 0.90 of the bare model's rate", 256, least_share_of_rate=0.90, of={"pace": 0}),
             Bar(
                 "1 stream: p95 at most one step of the bare model + 10 ms", 1, most_added_p95_ms=10.0, of={"pace": None}
+            ),
+        ),
+    ),
+    Bench(
+        server="parakeet",
+        grid="sweeps/parakeet.yaml",
+        bare="benchmarks/bare/parakeet.py",
+        defaults={"model": "random", "device": "cuda", "concurrency": [1, 16, 128], "duration_s": 3},
+        runtimes={
+            "nemo": (
+                Need("torch", least="2.11"),
+                Need("nemo", "nemo_toolkit"),
+                Need("onnxruntime"),
+                Need("python_multipart", "python-multipart"),
+                Need("silero_vad", "silero-vad"),
+                Need("soundfile"),
+            )
+        },
+        mode=("model", "device", "precision", "threads"),
+        batch_sizes="batch_size",
+        counts=_CHUNKS,
+        anchors=(_FILES, _LIVE, {**_FILES, "precision": "fp32"}),
+        pairs=(
+            Pair(
+                "files that wait 20 ms for others at most; then while the model is free nobody waits",
+                _FILES,
+                {"window_ms": 0},
+            ),
+        ),
+        bars=(
+            Bar(
+                "128 files: at least 0.90 of the bare model's rate",
+                128,
+                least_share_of_rate=0.90,
+                of={"client": "parakeet_upload"},
+            ),
+            Bar(
+                "1 file: p95 at most the bare model's + the 10 ms that a batch waits + 10 ms",
+                1,
+                most_added_p95_ms=20.0,
+                of={"client": "parakeet_upload"},
             ),
         ),
     ),

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from yapbench import measures, store
+from yapbench import devices, measures, store
 from yapbench.benchgpu import bars
 from yapbench.benchgpu.bars import BareSize, Level, Verdict
 from yapbench.benchgpu.cells import Cell
 from yapbench.benchgpu.declared import Bench
 from yapbench.obtained import compile_words, setting_of
-from yapbench.verbs import devices
 
 BARE: Final = "bare"
 """Folder of the bare model's rounds, one file for each setting they stood beside."""

@@ -45,7 +45,7 @@ class Call:
     ) -> None:
         self._codec, self._speech, self._request_id, self._options = codec, speech, request_id, options
         self._pacer, self._timeout_s, self._timeout_ns = pacer, timeout_s, round(timeout_s * SECOND_NS)
-        self._reader = codec.reader(request_id)
+        self._reader = (codec.reader if options.eos == "commit" else codec.reader_of_silence)(request_id)
         self._events: list[Event] = []
         self._bytes_left = max(MOST_BYTES, _BYTES_A_FRAME * len(speech.frames))
         self._events_left = max(MOST_EVENTS, _EVENTS_A_FRAME * len(speech.frames))

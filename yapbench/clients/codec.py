@@ -88,6 +88,10 @@ class Codec(Protocol):
         """A reader for a new utterance."""
         ...
 
+    def reader_of_silence(self, request_id: str) -> Reader:
+        """The same where no end message is sent: the server has to find the end."""
+        return self.reader(request_id)
+
     def outcome_of_close(self, code: int) -> Outcome:
         """How an utterance counts whose connection was closed with `code` before everything had come."""
         return outcome_of_close(code)

@@ -15,10 +15,10 @@ from typing import Final, Literal
 from yapbench.errors import UsageError
 from yapbench.pacing.timer import Pacer
 
-Eos = Literal["commit", "silence"]
+Eos = Literal["commit", "silence", "file"]
 Phasing = Literal["random", "aligned", "ends"]
 
-_CHOICES: Final = {"eos": ("commit", "silence"), "phases": ("random", "aligned", "ends")}
+_CHOICES: Final = {"eos": ("commit", "silence", "file"), "phases": ("random", "aligned", "ends")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,8 @@ class StreamOptions:
     frame_ms      audio in each frame
     pace          seconds of audio a second: 1 is live; 0 is as fast as the server accepts, which is not real time
     eos           who ends the utterance. commit: we do, with the wire's end message at the due time of the frame
-                  that holds the end of speech. silence: the server, which goes on hearing silence until it does
+                  that holds the end of speech. silence: the server, which goes on hearing silence until it does. file:
+                  nobody; the whole audio is one upload (WHOLE_FILES), and only clients of uploads send that
     phases        where within a frame the streams begin. random: anywhere. aligned: all at the same instants.
                   ends: those of a burst begin so that they all end at the same instant, the worst case for a server
     post_wait_s   longest time from the end of speech to the last result
@@ -56,6 +57,8 @@ class StreamOptions:
                 raise UsageError.unknown(name, str(getattr(self, name)), choices)
         if self.eos == "silence" and not self.pace:
             raise UsageError("eos=silence needs a pace above 0: there is no end to silence as fast as it is accepted")
+        if self.eos == "file" and self.pace:
+            raise UsageError(f"eos=file is for uploads, which have no pace; pace is {self.pace:g}")
 
     @property
     def step_ns(self) -> int:
@@ -69,6 +72,10 @@ class StreamOptions:
     def not_before(self, t0_ns: int, ready_ns: int) -> int:
         """The first t0 that is not before `ready_ns` and lies whole frames after `t0_ns`: the phase is kept."""
         return t0_ns + max(0, -(-(ready_ns - t0_ns) // self.step_ns)) * self.step_ns
+
+
+WHOLE_FILES: Final = StreamOptions(eos="file", pace=0.0, dial_ahead_s=0.0)
+"""How an upload is sent: at once, and when it is due."""
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,19 @@ from yapbench.plots.lines import highlighted
 from yapbench.plots.look_ahead import look_ahead_trade
 from yapbench.plots.outcomes import failures_by_type
 from yapbench.plots.pareto import pareto_front
+from yapbench.plots.ramp import costs_by_level
 from yapbench.plots.sessions import session_timeline
 from yapbench.plots.soak import MOST_SOAKS, latency_over_time
-from yapbench.plots.streams import eos_by_level, rtfx_by_level, ttfp_by_level
+from yapbench.plots.streams import answers_by_level, eos_by_level, rtfx_by_level, ttfp_by_level
 from yapbench.plots.timeline import resources_over_time
 from yapbench.plots.wer import wer_by_level, word_errors
 
 __all__ = [
     "MOST_SOAKS",
+    "answers_by_level",
     "batch_sizes",
     "cost_by_level",
+    "costs_by_level",
     "ecdf",
     "emission_by_level",
     "emission_by_setting",

@@ -47,14 +47,22 @@ def ttfp_by_level(points: Sequence[Point], *, eos: str = "commit") -> Figure:
     return _times(mine, "ttfp", manner, title=title, axis="onset of speech to first words, ms")
 
 
+def answers_by_level(points: Sequence[Point]) -> Figure:
+    """From a file's last byte handed over to its text, p50 and p95 against the load. Takes the points of uploads."""
+    mine, manner = _alike(points, "file")
+    title = f"{captions.answers(mine)} · {manner.words}"
+    return _times(mine, "flush", manner, title=title, axis="file sent to its text, ms")
+
+
 def rtfx_by_level(points: Sequence[Point]) -> Figure:
     """Audio seconds per second of processing, of streams sent as fast as they were accepted: not real time."""
     mine = [p for p in points if not captions.manner_of(p).pace]
     manner = Manner("", 0.0).pace_words
+    key = "rtfx-file" if any(captions.manner_of(p).eos == "file" for p in mine) else "rtfx"
     title = f"{captions.speed(mine)} · {manner}"
     if not any(p["rtfx"].value for p in mine):
         return nothing(
-            "rtfx", title=title, reason=_why(mine, "rtfx", "No audio was sent as fast as accepted."), manner=manner
+            key, title=title, reason=_why(mine, "rtfx", "No audio was sent as fast as accepted."), manner=manner
         )
     lines = highlighted(mine, by="rtfx")
 
@@ -72,9 +80,7 @@ def rtfx_by_level(points: Sequence[Point]) -> Figure:
         ax.set_ylabel("RTFx: audio s per s of processing")
         end_labels(ax, labels)
 
-    return draw(
-        "rtfx", paint, title=title, label=f"{title}. {said(mine, lines, ('rtfx',), 'x')}", note=note(mine, lines)
-    )
+    return draw(key, paint, title=title, label=f"{title}. {said(mine, lines, ('rtfx',), 'x')}", note=note(mine, lines))
 
 
 def _alike(points: Sequence[Point], eos: str) -> tuple[list[Point], Manner]:

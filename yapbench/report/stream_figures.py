@@ -13,7 +13,7 @@ from yapbench.obtained import setting_of
 from yapbench.plots.lines import highlighted
 from yapbench.report.gather import Gathered
 from yapbench.store import TrialData
-from yapbench.streams import captions, cost, decomposition, word_rates, work
+from yapbench.streams import captions, cost, decomposition, ramp, word_rates, work
 from yapbench.streams.captions import SCRIPTED, Manner
 from yapbench.streams.findings import NOT_COMPARED
 from yapbench.words import capital
@@ -54,8 +54,10 @@ def _of_manner(
     words = _warned([plots.wer_by_level(points, word_rates.changes(trials, points))], planted) if scored else []
     errors = _warned([plots.word_errors(points)], planted) if scored else []
     flicker = [one for one in [plots.flicker_by_level(points)] if one is not None]
+    spent = [plots.costs_by_level(points)] if ramp.is_ramp(points) else []
     if not manner.pace:
-        return [plots.rtfx_by_level(points), *words], [], [*errors, *flicker]
+        answers = [plots.answers_by_level(points)] if manner.eos == "file" else []
+        return [*answers, plots.rtfx_by_level(points), *words], [], [*errors, *flicker, *spent]
     slo_ms, since, currency = (
         gathered.slo_ms,
         captions.felt(points),
@@ -83,7 +85,7 @@ def _of_manner(
     return (
         [*_warned(timed, warning), *words],
         [figure for figure in trades if figure is not None],
-        [*_warned([spread], warning), *parts, *errors, *_warned(seen, warning), *flicker, *long, *energy],
+        [*_warned([spread], warning), *parts, *errors, *_warned(seen, warning), *flicker, *long, *spent, *energy],
     )
 
 

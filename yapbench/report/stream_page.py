@@ -14,7 +14,7 @@ from yapbench.measures import MEASURES as REQUESTS
 from yapbench.measures import Point
 from yapbench.obtained import model_name
 from yapbench.plots.lines import where
-from yapbench.report import stream_figures
+from yapbench.report import ramp, stream_figures
 from yapbench.report.gather import Gathered
 from yapbench.report.rows import Cell, cell, percent
 from yapbench.streams import captions, cost, key_numbers, work
@@ -98,7 +98,9 @@ def figures(gathered: Gathered) -> list[Figure]:
 
 
 def own(gathered: Gathered) -> dict[str, Any]:
-    """What an hour of audio costs; words right and wrong under the lightest and the heaviest load, and their norms."""
+    """Each ramp as a table; what an hour of audio costs; words right and wrong under the lightest and the heaviest
+    load, and their norms.
+    """
     rows = _word_rows(gathered.points, gathered.axes)
     languages = {
         str(value) if value is not None else None
@@ -112,6 +114,8 @@ def own(gathered: Gathered) -> dict[str, Any]:
         "norms": sorted({text.norm_version(language) for language in languages}),
         "scripted": stream_figures.scripted(gathered),
         "costs": _costs(gathered),
+        "ramps": ramp.ramps(gathered),
+        "ramps_left_out": ramp.left_out(gathered),
         "currency": cost.currency_of(trial.info for trial in gathered.done),
     }
 

@@ -19,6 +19,7 @@ from yapbench.words import at, fine_ms, interval, ms, number, rate
 POLICIES: Final = {
     "commit": "end of speech: commit by the client",
     "silence": "end of speech: silence, the server finds the end",
+    "file": "whole files",
 }
 SCRIPTED: Final = {
     "echo": "echo recognises nothing: its words are scripted, so its WER says that the measuring works and no more",
@@ -223,6 +224,19 @@ def speed(points: Sequence[Point]) -> str:
     each = "each stream" if best.level > 1 else "audio"
     value = rate(best["rtfx"].value or 0.0)
     return f"At {at([best], best.level)}{which} {each} is recognised {value}x faster than it is spoken{bounds}"
+
+
+def answers(points: Sequence[Point]) -> str:
+    """The time from a file's last byte to its text at the lightest and the heaviest load, each in its best setting."""
+    known = [p for p in points if p.valid and p["flush_p50_ms"].value is not None]
+    if not known:
+        return "Answers: no file was answered at a valid point"
+    levels = sorted({p.level for p in known})
+    ends = levels[:1] if len(levels) == 1 else [levels[0], levels[-1]]
+    best = [min((p["flush_p50_ms"].value or 0.0) for p in known if p.level == level) for level in ends]
+    parts = [f"{ms(value)} ms at {at(known, level)}" for level, value in zip(ends, best, strict=True)]
+    setting = "" if len({p.trial_id for p in known}) == 1 else ", each in its fastest setting"
+    return f"Half of the files have their text {' and '.join(parts)} after the last byte{setting}"
 
 
 def failures(points: Sequence[Point]) -> str:

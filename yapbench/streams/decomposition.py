@@ -136,6 +136,8 @@ def of_trial(
 
 def why_not(trial: TrialData, trace: Trace) -> str:
     """Why a trial has no parts at all; empty if it may have some."""
+    if _eos_policy(trial) == "file":
+        return "a file has no clock from which its parts could be counted"
     if _eos_policy(trial) != "commit":
         return "the server finds the end of speech by itself, so that no end message parts its waiting from its work"
     if trace.problem:

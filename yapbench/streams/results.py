@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any, Final
 
 from yapbench import captions as resources
+from yapbench import devices, plots
 from yapbench import measures as of_requests
-from yapbench import plots
 from yapbench.figure import Figure
 from yapbench.markup import Markup
 from yapbench.measures import Point
@@ -20,7 +20,7 @@ from yapbench.obtained import UNSCORED, model_name
 from yapbench.results import estimate, table
 from yapbench.schema import Phase
 from yapbench.store import TrialData
-from yapbench.streams import captions, measures
+from yapbench.streams import captions, measures, ramp
 from yapbench.streams.differences import marked
 from yapbench.streams.measures import Measured
 from yapbench.streams.times import Stream
@@ -79,7 +79,9 @@ class StreamResults:
         return Markup(f"<h3>{html.escape(lines[0])}</h3><ul>{items}</ul>")
 
     def eos(self) -> Figure:
-        """End of speech to the last final against load."""
+        """End of speech to the last final against load; of uploads the last byte to the text."""
+        if self.policy == "file":
+            return plots.answers_by_level(self.points)
         return plots.eos_by_level(self.points, eos=self.policy, slo_ms=self.slo_ms)
 
     def ttfp(self) -> Figure:
@@ -90,8 +92,9 @@ class StreamResults:
         """Speed of audio that was sent as fast as accepted."""
         return plots.rtfx_by_level(self.points)
 
-    def ecdf(self, measure: str = "eos") -> Figure:
-        """The whole distribution of one time, by level."""
+    def ecdf(self, measure: str | None = None) -> Figure:
+        """The whole distribution of one time, by level: where none is named, the one of `eos`."""
+        measure = measure or ("flush" if self.policy == "file" else "eos")
         return plots.ecdf(self.data, eos=self.policy, measure=measure, slo_ms=self.slo_ms if measure == "eos" else None)
 
     def sessions(self, level: float | None = None) -> Figure:
@@ -119,6 +122,20 @@ class StreamResults:
         ]
         heads = [f"{name} %" if name in _SHARES else name for name in _COLUMNS]
         return table(["load", "n", "failed", "verdict", *heads], rows)
+
+    def ramp(self) -> Markup:
+        """The classic table: a row for each load with its times, its WER, what it took, and how many failed."""
+        if not self.points:
+            return Markup("<p>Nothing was measured.</p>")
+        found = devices.during(self.data, [point.level for point in self.points])
+        shown = ramp.columns(self.points, found)
+        rows = [
+            [f"{point.level:g}", str(point.n)]
+            + [estimate(one.value(point, gpus).scaled(one.factor), digits=one.digits) for one in shown]
+            + [str(sum(point.failures.values()))]
+            for point, gpus in zip(self.points, found, strict=True)
+        ]
+        return table(["load", "n", *(one.title for one in shown), "failed"], rows)
 
     def transcripts(self, most: int = MOST_TRANSCRIPTS) -> Markup:
         """The utterances with the most word errors: struck out what was said, underlined what was put in its place.

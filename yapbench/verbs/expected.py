@@ -35,4 +35,7 @@ TEXTS: Final[Mapping[tuple[str, str, int], Mapping[str, str]]] = {
         "turn-complete-tiny-012-rms-r0.90": "set my alarm for ten tomorrow morning",
     },
 }
-"""(SHA-256 of the weights, decoder, look-ahead in ms) -> sample id -> text in float32, which is the same everywhere."""
+"""(SHA-256 of the weights, decoder, look-ahead in ms) -> sample id -> text in float32, which is the same everywhere.
+
+A server with one decoder and no look-ahead has ("", 0).
+"""

@@ -15,11 +15,12 @@ from yapbench.corpora.opening import PARAGRAPHS, open_corpus
 from yapbench.corpus import DEFAULT, Corpus, Utterance, Word
 from yapbench.errors import UsageError
 from yapbench.load import LoadProfile, parse_levels
-from yapbench.pacing.streaming import Eos, StreamOptions
+from yapbench.pacing.streaming import WHOLE_FILES, Eos, StreamOptions
 
 SAMPLE_RATE_HZ: Final = 16_000
 """Of clips that are padded or cut; a client resamples to what its wire carries."""
-_OF_STREAMS: Final = ("rtf", "frame_ms", "eos", "post_wait", "print_partials", "full_text")
+_OF_FRAMES: Final = ("rtf", "frame_ms", "eos", "post_wait")
+_OF_STREAMS: Final = (*_OF_FRAMES, "print_partials", "full_text")
 
 
 @Parameter(name="*")
@@ -119,6 +120,11 @@ class Options:
         if self.eos == "silence" and self.rtf == 0:
             raise UsageError("--eos=silence with --rtf=0: there is no end to silence as fast as it is accepted")
         given = {"pace": self.rtf, "frame_ms": self.frame_ms, "eos": self.eos, "post_wait_s": self.post_wait}
+        if client is not None and clients.uploads(client):
+            for name in _OF_FRAMES:
+                if getattr(self, name) is not None:
+                    raise UsageError(f"--{name.replace('_', '-')}: client {client!r} sends whole files")
+            return WHOLE_FILES
         options = StreamOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
         if client is not None:
             clients.require_end(client, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from yapbench import clients
 from yapbench.corpus import Utterance
 from yapbench.errors import ExitCode, UsageError
 from yapbench.schema import Outcome
@@ -18,13 +19,16 @@ def probe(server: str, options: Options) -> int:
     if options.requests not in (None, 1):
         raise UsageError(f"--n={options.requests}: probe makes one session; `convo` makes several on one connection")
     place = target.of_options(server, options)
-    if not place.streams:
+    if place.streams:
+        options.stream(place.client)  # refuses what the wire does not have before anything is dialled
+    else:
         options.refuse_streaming(place.client)
     utterance = next(iter(options.corpus(streams=place.streams, usual=place.usual)))
     print(f"probe {place.client} at {place.url}: {utterance.id}, {utterance.duration_s:.2f} s of audio")
     if utterance.text:
         print(f"said: {utterance.text!r}")
-    return _stream(place, options, utterance) if place.streams else posting.probe(place, options, utterance)
+    whole = clients.uploads(place.client) or not place.streams
+    return posting.probe(place, options, utterance) if whole else _stream(place, options, utterance)
 
 
 def _stream(place: Target, options: Options, utterance: Utterance) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from yapbench import live, load, machine, measures, store
+from yapbench import devices, live, load, machine, measures, store
 from yapbench.errors import ExitCode, ServerDied
 from yapbench.measures import Point
 from yapbench.monitoring.monitor import Monitor
@@ -23,7 +23,7 @@ from yapbench.store import TrialData
 from yapbench.streams import measures as stream_measures
 from yapbench.sweeping import new_console
 from yapbench.trial import CHECKOUT
-from yapbench.verbs import devices, records, spoken, target
+from yapbench.verbs import records, spoken, target
 from yapbench.verbs.options import Options
 from yapbench.verbs.records import Record
 from yapbench.verbs.target import Target

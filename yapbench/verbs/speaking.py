@@ -13,7 +13,7 @@ from uuid import uuid4
 import uvloop
 
 from yapbench import clients
-from yapbench.clients.interface import Exchange
+from yapbench.clients.interface import Client, Exchange
 from yapbench.clients.line import Observer
 from yapbench.clients.session import Session
 from yapbench.clients.websocket import StreamClient
@@ -61,15 +61,8 @@ def speaker(
     stream = options.stream(server.client)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         pacer = Pacer()
-        client = StreamClient(
-            clients.CODECS[server.client],
-            server.url,
-            timeout_s=options.timeout,
-            environment=server.secrets,
-            options=stream,
-            pacer=pacer,
-            observer=observer,
-        )
+        client = _client(server, options, stream, pacer, observer)
+        runner.run(client.connect())
 
         async def speak(utterance: Utterance) -> Spoken:
             payload = client.prepare(utterance, utterance.audio(client.sample_rate_hz))
@@ -80,7 +73,7 @@ def speaker(
         try:
             yield lambda utterance: runner.run(speak(utterance))
         finally:
-            runner.run(_close(pacer))
+            runner.run(_close(client, pacer))
 
 
 def in_session(
@@ -113,5 +106,23 @@ def in_session(
         return runner.run(run())
 
 
-async def _close(pacer: Pacer) -> None:
+def _client(
+    server: Target, options: Options, stream: StreamOptions, pacer: Pacer, observer: Observer | None
+) -> Client[Any]:
+    """Of the server's wire. An upload has nothing to observe."""
+    if clients.uploads(server.client):
+        return clients.build(server.client, server.url, timeout_s=options.timeout, environment=server.secrets)
+    return StreamClient(
+        clients.CODECS[server.client],
+        server.url,
+        timeout_s=options.timeout,
+        environment=server.secrets,
+        options=stream,
+        pacer=pacer,
+        observer=observer,
+    )
+
+
+async def _close(client: Client[Any], pacer: Pacer) -> None:
+    await client.close()
     pacer.close()

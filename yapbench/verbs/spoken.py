@@ -13,6 +13,7 @@ from rich.table import Table
 
 from yapbench.clients.interface import Exchange
 from yapbench.corpus import Utterance
+from yapbench.devices import DEVICES, Devices
 from yapbench.measures import Point
 from yapbench.pacing.streaming import StreamOptions
 from yapbench.stats import Estimate
@@ -21,7 +22,6 @@ from yapbench.streams import measures, times
 from yapbench.streams.measures import Measured
 from yapbench.streams.times import TIMES, Message, Stream
 from yapbench.verbs import records
-from yapbench.verbs.devices import DEVICES, Devices
 from yapbench.verbs.older import OLDER
 from yapbench.words import ms, rate
 
@@ -64,7 +64,7 @@ def stream_of(utterance: Utterance, exchange: Exchange, options: StreamOptions, 
         t0_ns=intended_ns if exchange.t0_ns is None else exchange.t0_ns,
         audio_s=utterance.duration_s,
         lateness_ns=exchange.lateness_ns,
-        frame_ms=options.frame_ms,
+        frame_ms=None if options.eos == "file" else options.frame_ms,
         pace=options.pace,
         connect_start_ns=exchange.connect_start_ns,
         connected_ns=exchange.connected_ns,

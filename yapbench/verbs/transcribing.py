@@ -81,7 +81,7 @@ def known_texts(status: Mapping[str, Any]) -> Mapping[str, str]:
     model = status.get("model") or {}
     if "float32" not in str(status.get("dtype")):
         return {}
-    how = (str(model.get("sha256")), str(status.get("decoder")), int(status.get("look_ahead_ms") or 0))
+    how = (str(model.get("sha256")), str(status.get("decoder") or ""), int(status.get("look_ahead_ms") or 0))
     return expected.TEXTS.get(how, {})
 
 

@@ -1,4 +1,4 @@
-"""What the GPUs did during each level of a quick look. A machine without one, or without permission, has a dash."""
+"""What the GPUs did during each level of a load. A machine without one, or without permission, has a dash."""
 
 from __future__ import annotations
 
