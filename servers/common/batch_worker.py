@@ -55,6 +55,11 @@ class ThreadWorker(Generic[T, R]):
         self._jobs: queue.SimpleQueue[Callable[[Call[T, R]], None] | None] = queue.SimpleQueue()
         self._end: BaseException | None = None
 
+    @property
+    def is_lost(self) -> bool:
+        """The thread has ended of itself: nothing will ever be answered again."""
+        return self._end is not None
+
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         built: asyncio.Future[None] = loop.create_future()

@@ -66,6 +66,7 @@ def create_app(
         metrics=metrics,
         run=run,
         status=desk.status,
+        healthy=lambda: desk.healthy,
         health=desk.health,
         packages=PACKAGES,
     )

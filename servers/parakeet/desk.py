@@ -45,8 +45,10 @@ class Desk:
         self._build, self._build_detector = build, build_detector
         self.sessions = Admission(limit=settings.max_sessions, what="sessions")
         self.uploads = Admission(limit=settings.max_requests, what="requests")
+        model, vad = ThreadWorker(self._build_model, name="model"), ThreadWorker(self._build_ears, name="vad")
+        self._threads = (model, vad)
         self._model: Batcher[Audio, Transcript] = Batcher(
-            [ThreadWorker(self._build_model, name="model")],
+            [model],
             BatchWindow(
                 buckets=(*(size for size in BATCH_BUCKETS if size < settings.batch_size), settings.batch_size),
                 window_ms=settings.window_ms,
@@ -56,7 +58,7 @@ class Desk:
             deadline_s=settings.processing_timeout_s,
         )
         self._vad: Batcher[tuple[VadState, Audio], Heard] = Batcher(
-            [ThreadWorker(self._build_ears, name="vad")],
+            [vad],
             BatchWindow(buckets=(VAD_BATCH,), window_ms=VAD_WINDOW_MS, idle_gap_ms=0),
             queue_limit=2 * (settings.max_sessions + settings.max_requests),
             deadline_s=settings.processing_timeout_s,
@@ -77,6 +79,11 @@ class Desk:
     async def close(self) -> None:
         await self._model.close()
         await self._vad.close()
+
+    @property
+    def healthy(self) -> bool:
+        """Neither the model nor the detector is lost; where one is, only a restart helps."""
+        return not any(thread.is_lost for thread in self._threads)
 
     def check_open(self) -> None:
         """Raises Draining where nothing new is taken."""

@@ -62,7 +62,7 @@ class Listener:
     @property
     def is_within_speech(self) -> bool:
         """A chunk is open, or what was received could open one."""
-        return self._chunker.is_open or bool(len(self._chunker.windows(1)))
+        return self._chunker.is_open or self._chunker.is_due
 
     async def has_room(self) -> None:
         """Returns when it is not full."""
@@ -74,7 +74,8 @@ class Listener:
         """16 kHz, shape (n,), any n, received at `at_s` of the monotonic clock."""
         self._chunker.append(samples)
         self._arrivals.append((self._chunker.received, at_s))
-        self._news.set()
+        if self._chunker.is_due:
+            self._news.set()
 
     def close(self, closed_by: ClosedBy, *, then: Callable[[], None]) -> None:
         """The open chunk ends with what was received by now. `then` is called when that is heard."""
@@ -89,8 +90,7 @@ class Listener:
     async def run(self) -> None:
         """Until it is cancelled; raises the fault of a failed trip to the detector."""
         while True:
-            samples = self._chunker.windows(LARGEST_CALL, until=self._marks[0].at if self._marks else None)
-            if len(samples):
+            if self._marks and len(samples := self._chunker.windows(LARGEST_CALL, until=self._marks[0].at)):
                 await self._room()
                 await self._hear(samples)
             elif self._marks:
@@ -99,6 +99,9 @@ class Listener:
                 self._close_chunk(mark.at, mark.closed_by)
                 mark.then()
                 self._progress.set()
+            elif self._chunker.is_due:
+                await self._room()
+                await self._hear(self._chunker.windows(LARGEST_CALL))
             else:
                 self._news.clear()
                 await self._news.wait()

@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 from tests.servers.parakeet.conftest import Start, clean_environment, start
-from tests.servers.parakeet.test_many import PATIENT, check_all_is_heard, resident_kib, stream, turns_of
+from tests.servers.parakeet.test_many import check_all_is_heard, resident_kib, stream, turns_of
 
 __all__ = ["clean_environment", "start"]
 
@@ -24,7 +24,7 @@ async def watch_memory(found: list[int]) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 async def test_a_hundred_live_sessions_for_five_minutes(start: Start) -> None:
-    server = start(window_ms=20, idle_gap_ms=5, uvicorn=PATIENT)
+    server = start(window_ms=20, idle_gap_ms=5)
     said = [turns_of(number, SECONDS) for number in range(SESSIONS)]
     memory_kib: list[int] = []
     watching = asyncio.create_task(watch_memory(memory_kib))

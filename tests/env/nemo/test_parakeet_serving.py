@@ -51,7 +51,9 @@ def silence(seconds: float) -> bytes:
     return bytes(2 * round(16_000 * seconds))
 
 
-async def converse(port: int, clips: list[str], *, frame_bytes: int = 640) -> list[dict[str, Any]]:
+async def converse(
+    port: int, clips: list[str], *, frame_bytes: int = 640, times_real: float = 20.0
+) -> list[dict[str, Any]]:
     """Everything that one session heard; each clip is followed by a pause."""
     pcm = silence(0.5) + b"".join(pcm_of(clip) + silence(PAUSE_S) for clip in clips)
     async with websockets.connect(f"ws://127.0.0.1:{port}/ws", ping_interval=None, proxy=None) as socket:
@@ -59,7 +61,7 @@ async def converse(port: int, clips: list[str], *, frame_bytes: int = 640) -> li
         async def speak() -> None:
             for start in range(0, len(pcm), frame_bytes):
                 await socket.send(pcm[start : start + frame_bytes])
-                await asyncio.sleep(frame_bytes / 32_000 / 20)
+                await asyncio.sleep(frame_bytes / 32_000 / times_real)
             await socket.send(json.dumps({"type": "flush"}))
 
         speaking = asyncio.create_task(speak())
@@ -107,6 +109,16 @@ async def test_each_turn_of_a_conversation_is_one_chunk_with_its_text(port: int)
     assert all(0 <= row["confidence"] <= 1 and len(row["words"]) == len(words_of(row["text"])) for row in results)
 
 
+async def test_a_chunk_holds_all_of_its_turn_and_little_else(port: int) -> None:
+    turns, begin_s = sentence_clips()[12:16], 0.5
+    results = results_of(await converse(port, turns))
+    for clip, row in zip(turns, results, strict=True):
+        words = manifest()[clip]["words"]
+        assert begin_s + words[0]["start_s"] - 0.5 < row["start"] <= begin_s + words[0]["start_s"] + 0.05
+        assert begin_s + words[-1]["end_s"] <= row["end"] < begin_s + words[-1]["end_s"] + 0.5
+        begin_s += len(pcm_of(clip)) / 32_000 + PAUSE_S
+
+
 async def test_words_lie_where_they_were_spoken(port: int) -> None:
     turns = sentence_clips()[6:9]
     results = results_of(await converse(port, turns))
@@ -123,10 +135,11 @@ async def test_words_lie_where_they_were_spoken(port: int) -> None:
 
 
 async def test_partials_come_while_a_turn_is_spoken(port: int) -> None:
-    rows = await converse(port, ["paragraph-tiny-short-03-slt"])
-    kinds = ["partial" if "partial" in row else "queued" if "status" in row else "result" for row in rows]
-    assert kinds.count("partial") >= 2 and kinds[0] == "partial"
-    assert results_of(rows)
+    rows = await converse(port, ["turn-complete-tiny-014-slt"], times_real=1.0)
+    kinds = ["partial" if "partial" in row else row.get("status", "result") for row in rows]
+    assert kinds[0] == "partial" and kinds[-3:] == ["queued", "result", "flushed"]
+    (result,) = results_of(rows)
+    assert all(row["start"] == result["start"] for row in rows if "partial" in row)
 
 
 async def test_sixteen_sessions_at_once_each_get_their_own_turns(port: int) -> None:

@@ -76,7 +76,13 @@ Start = Callable[..., Running]
 def configure(settings: Settings, model: FakeTranscriber, **options: Any) -> uvicorn.Server:
     """As servers/common/serve.py does, but for what `options` say."""
     app = create_app(settings, build=lambda: model, build_detector=FakeDetector, identity=IDENTITY)
-    given = {"loop": "uvloop", "ws": "websockets-sansio", "ws_per_message_deflate": False, "lifespan": "on", **options}
+    given: dict[str, Any] = {
+        "loop": "uvloop",
+        "ws": "websockets-sansio",
+        "ws_per_message_deflate": False,
+        "lifespan": "on",
+    }
+    given |= {"ws_ping_timeout": None, **options}
     return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, **given))
 
 

@@ -172,6 +172,21 @@ def test_a_short_rest_after_a_cut_is_kept_and_a_silent_one_is_not() -> None:
     assert (only.closed_by, only.end) == (ClosedBy.LENGTH, 58 * W + W // 2)
 
 
+@settings(max_examples=50, deadline=None)
+@given(LEVELS, KNOBS)
+def test_waiting_for_the_windows_it_wants_closes_no_chunk_later(levels: list[float], knobs: dict[str, Any]) -> None:
+    """A window that closes a chunk is always the last of those that were waited for."""
+    chunker = Chunker(settings_of(**knobs))
+    chunker.append(numbered(len(levels)))
+    at = 0
+    while at + chunker.wants <= len(levels):
+        taken = chunker.wants
+        early = chunker.hear(np.array(levels[at : at + taken - 1], np.float32))
+        chunker.hear(np.array(levels[at + taken - 1 : at + taken], np.float32))
+        assert early == []
+        at += taken
+
+
 def test_silence_costs_no_memory() -> None:
     chunker = Chunker(settings_of(pad_ms=1000))
     for _ in range(2000):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.servers.parakeet.conftest import Start
-from tests.servers.parakeet.fake import POISON, WORD_S, heard, say, silence, text_of
+from tests.servers.parakeet.conftest import Start, file_of
+from tests.servers.parakeet.fake import DEADLY, POISON, WORD_S, heard, say, silence, text_of
 
 
 def test_every_word_is_heard_where_it_was_said() -> None:
@@ -31,3 +31,12 @@ def test_a_cut_word_is_known_as_one() -> None:
 )
 def test_small_routes(start: Start, path: str, key: str, value: Any) -> None:
     assert start(batch_size=3).get(path).json()[key] == value
+
+
+def test_a_server_whose_model_is_lost_is_not_healthy(start: Start) -> None:
+    server = start()
+    assert server.get("/health").status_code == 200
+    assert (
+        server.post("/transcribe", files={"file": file_of(say(DEADLY))}).json()["error"]["code"] == "inference_failed"
+    )
+    assert server.get("/health").status_code == 503

@@ -58,13 +58,13 @@ async def test_times_are_those_of_the_stream(server: Running) -> None:
     )
 
 
-@pytest.mark.parametrize("portion", [1, 7, 640, 5311, 10**7])
+@pytest.mark.parametrize("portion", [3, 640, 5311, 10**7])
 async def test_any_frames_give_the_same_results(server: Running, portion: int) -> None:
-    audio = talk((1, 2), (3,)) if portion > 1 else talk((1, 2), pause_s=0.6)
+    audio = talk((1, 2), (3,)) if portion > 3 else talk((1, 2), pause_s=0.6)
     async with dial(server) as call:
         await call.say(audio, portion=portion)
         await until_flushed(call)
-    assert " ".join(call.texts) == text_of(1, 2, 3) if portion > 1 else text_of(1, 2)
+    assert " ".join(call.texts) == (text_of(1, 2, 3) if portion > 3 else text_of(1, 2))
 
 
 async def test_a_flush_closes_the_open_chunk(server: Running) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from servers.parakeet.tiny.alignment import FRAME_S, Frames, windows
+from samples.lessons.frames import FRAME_S
+from servers.parakeet.tiny.alignment import Frames, windows
 
 LONGEST = 4
 FRAMES = 30
