@@ -34,6 +34,15 @@ TEXTS: Final[Mapping[tuple[str, str, int], Mapping[str, str]]] = {
         "turn-complete-tiny-010-slt-p0.90": "is the kitchen door open now",
         "turn-complete-tiny-012-rms-r0.90": "set my alarm for ten tomorrow morning",
     },
+    # servers/parakeet/tiny/tiny.nemo
+    ("21633fa05ffeb26e2c91ac512e5d95bde40652a29d65e0591fdf9ee448fac658", "", 0): {
+        "turn-complete-tiny-002-slt": "please turn off the lights in my room",
+        "turn-complete-tiny-004-slt-p1.12": "can you close the music kitchen",
+        "turn-complete-tiny-006-rms-p0.90": "stop the music and close the door",
+        "turn-complete-tiny-008-rms-r1.10": "please what the door in four on the lights",
+        "turn-complete-tiny-010-slt-p0.90": "is the kitchen door open now",
+        "turn-complete-tiny-012-rms-r0.90": "set my alarm for ten tomorrow morning",
+    },
 }
 """(SHA-256 of the weights, decoder, look-ahead in ms) -> sample id -> text in float32, which is the same everywhere.
 

@@ -6,20 +6,12 @@ knows. The linear ear is thrown away after the training.
 
 from __future__ import annotations
 
-from typing import Final
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from samples.lessons.batches import Batch, Spans
-from samples.lessons.texts import Words
+from samples.lessons.batches import Batch
+from samples.lessons.frames import NOT_ASKED, labels
 from samples.pool import tiny_vocabulary
-
-FRAME_S: Final = 0.08
-NO_WORD: Final = 0
-NOT_ASKED: Final = -100
-"""What cross entropy leaves out."""
 
 
 class Hearing(nn.Module):  # type: ignore[misc]  # torch is not there where types are checked
@@ -36,12 +28,3 @@ class Hearing(nn.Module):  # type: ignore[misc]  # torch is not there where type
         for row, count in enumerate(frames.tolist()):
             asked[row, :count] = torch.from_numpy(labels(batch.texts[row], batch.spans[row], count))
         return nn.functional.cross_entropy(heard.flatten(0, 1), asked.flatten(), ignore_index=NOT_ASKED)
-
-
-def labels(words: Words, spans: Spans, frames: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each frame 1 + the place in the vocabulary of the word spoken at its end, or NO_WORD."""
-    places = {word: at for at, word in enumerate(tiny_vocabulary(), start=1)}
-    found = np.full(frames, NO_WORD, np.int64)
-    for word, (begin_s, end_s) in zip(words, spans, strict=True):
-        found[round(float(begin_s) / FRAME_S) : round(float(end_s) / FRAME_S)] = places[word]
-    return found

@@ -1,18 +1,17 @@
 """In which frames each word piece may begin and end, from when its word is spoken. Pure; knows no network.
 
+Frame t of the encoder is centred on t times FRAME_S.
 Source: Mahadeokar et al., arXiv 2011.03072: a transducer that may not write a word elsewhere learns when it is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-FRAME_S: Final = 0.08
-"""From one frame of the encoder to the next; frame t is centred on t times this."""
+from samples.lessons.frames import FRAME_S
 
 Frames = NDArray[np.int64]
 

@@ -22,9 +22,9 @@ from omegaconf import OmegaConf, open_dict
 from samples.lessons import texts
 from samples.lessons.data import VOICES
 from samples.lessons.exam import Said, Score, committed, joined, marked, matched, splits, spoken
+from samples.lessons.frames import FRAME_S
 from samples.pool import Split
 from samples.sound import Samples
-from servers.parakeet.tiny.alignment import FRAME_S
 
 TINY: Final = Path(__file__).with_name("tiny.nemo")
 PARTS: Final = 12
@@ -76,11 +76,21 @@ def read(model: ASRModel, clips: Sequence[Samples], *, batch: int = 16) -> list[
             audio[row, : len(clips[at])] = torch.from_numpy(clips[at])
         with torch.inference_mode():
             encoded, lengths = model(input_signal=audio, input_signal_length=sizes)
-            said = model.decoding.rnnt_decoder_predictions_tensor(
-                encoder_output=encoded, encoded_lengths=lengths, return_hypotheses=True
-            )
-        found |= {at: heard(one) for at, one in zip(chosen, said, strict=True)}
+            for row, at in enumerate(chosen):
+                found[at] = heard(decoded(model, encoded[row : row + 1], lengths[row : row + 1]))
     return [found[at] for at in range(len(clips))]
+
+
+def decoded(model: ASRModel, encoded: Any, lengths: Any) -> Any:
+    """NeMo's hypothesis of one clip.
+
+    One at a time: where several are decoded together on a CPU, NeMo 3.0.0 gives a piece the duration of a later frame
+    when it is found before the pieces of other clips (tdt_label_looping.py overwrites `durations` for all of them).
+    """
+    (hypothesis,) = model.decoding.rnnt_decoder_predictions_tensor(
+        encoder_output=encoded, encoded_lengths=lengths, return_hypotheses=True
+    )
+    return hypothesis
 
 
 def heard(hypothesis: Any) -> Heard:

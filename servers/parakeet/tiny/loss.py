@@ -17,21 +17,13 @@ NEVER = -1e30
 """Log-probability of what cannot be; finite, so that sums of it are numbers."""
 
 
-def arcs(log_probs: Tensor, lasts: Tensor, pieces: Tensor, *, blank: int) -> tuple[Tensor, Tensor]:
-    """Of waiting, and of saying the next piece, from cells of the lattice: log-probabilities, each (cells, durations).
-
-    log_probs (cells, symbols) and lasts (cells, durations), each normalised over its last axis (NeMo's sigma is taken
-    off the first beforehand); pieces (cells,) int64: the next piece of each. `cells` may be several axes.
-    """
-    return log_probs[..., blank, None] + lasts, log_probs.gather(-1, pieces[..., None]) + lasts
-
-
 def tdt_loss(waits: Tensor, speaks: Tensor, frames: Tensor, sizes: Tensor, *, durations: Sequence[int]) -> Tensor:
     """Negative log-likelihood of each target, shape (batch,), in nats; about -NEVER where there is no path.
 
-    waits and speaks (batch, T, U + 1, durations): log-probabilities of each arc, NEVER where there is none; frames and
-    sizes (batch,): how many of T and U are real. A path begins in frame 0 and is over when a blank leads to the frame
-    behind the last one. A blank lasts a frame at least.
+    waits and speaks (batch, T, U + 1, durations): log-probabilities of each arc, of a blank and of the next piece (with
+    NeMo's sigma already taken off), NEVER where there is none; frames and sizes (batch,): how many of T and U are real.
+    A path begins in frame 0 and is over when a blank leads to the frame behind the last one. A blank lasts a frame at
+    least.
     """
     most_frames, columns = waits.shape[1:3]
     frame, lasting = torch.arange(most_frames)[:, None], torch.tensor(durations)

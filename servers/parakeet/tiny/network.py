@@ -26,10 +26,10 @@ LOG_MEL_MEAN, LOG_MEL_SPREAD = -10.0, 5.0
 _MODULES: Final = "nemo.collections.asr.modules"
 
 
-def network(older: Path, folder: Path) -> tuple[EncDecRNNTBPEModel, nn.Linear | None]:
-    """With the word pieces and every fitting weight of the checkpoint `older`, and its CTC output apart from it.
+def network(older: Path, folder: Path) -> EncDecRNNTBPEModel:
+    """With the word pieces and every fitting weight of the checkpoint `older`.
 
-    `older` is a tiny streaming checkpoint; or one of this network, to go on from: that has no CTC output any more.
+    That is a tiny streaming checkpoint; or one of this network, to go on from, which fits as it is.
     `folder` must stay until the network is saved.
     """
     copy_tokenizer(older, folder)
@@ -38,12 +38,12 @@ def network(older: Path, folder: Path) -> tuple[EncDecRNNTBPEModel, nn.Linear | 
     with open_dict(model.cfg):
         model.cfg.tokenizer.dir = ""
     known = ASRModel.restore_from(str(older), map_location="cpu").state_dict()
-    if "ctc_decoder.decoder_layers.0.weight" not in known:
+    if known.keys() == model.state_dict().keys():
         model.load_state_dict(known)
-        return model, None
+        return model
     take(model, known)
     expect_normalised(model.encoder.pre_encode.conv[0])
-    return model, ctc_output(known)
+    return model
 
 
 def copy_tokenizer(packed: Path, folder: Path) -> None:
@@ -74,16 +74,6 @@ def expect_normalised(first: nn.Conv2d) -> None:
     with torch.no_grad():
         first.bias += LOG_MEL_MEAN * first.weight.sum((1, 2, 3))
         first.weight *= LOG_MEL_SPREAD
-
-
-def ctc_output(known: dict[str, torch.Tensor]) -> nn.Linear:
-    """The CTC decoder as a linear layer over the encoder's frames; it is needed while training only."""
-    weight = known["ctc_decoder.decoder_layers.0.weight"].squeeze(2)
-    output = nn.Linear(weight.shape[1], weight.shape[0])
-    with torch.no_grad():
-        output.weight.copy_(weight)
-        output.bias.copy_(known["ctc_decoder.decoder_layers.0.bias"])
-    return output
 
 
 def config(tokenizer: str) -> dict[str, Any]:

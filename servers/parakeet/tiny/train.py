@@ -18,22 +18,24 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from samples.encoding import SAMPLE_RATE_HZ
 from samples.lessons import data, exam
-from samples.lessons.batches import Batch, Drawer
+from samples.lessons.batches import Drawer
 from servers.parakeet.tiny import evaluate
-from servers.parakeet.tiny.loss import NEVER, arcs, tdt_loss
-from servers.parakeet.tiny.network import DURATIONS, network
-from servers.parakeet.tiny.windows import Windows, windows
+from servers.parakeet.tiny.hearing import Hearing
+from servers.parakeet.tiny.lesson import losses
+from servers.parakeet.tiny.network import DURATIONS, WIDTH, network
 
 WARM_UP: Final = 0.03
 """Share of the training in which the learning rate rises."""
 
-CTC_SHARE: Final = 0.3
-SIGMA: Final = 0.02
-"""Taken off every log-probability of a piece or blank, so that long durations are worth it (arXiv 2304.06795)."""
+HEARING: Final = 0.5
+"""Weight of the lesson beside the text (hearing.py)."""
+
+REGAINING: Final = 0.2
+"""Weight of the paths on which a piece has lasted no time: what to do when it was thought too short."""
 
 JOINED_SHARE: Final = 0.35
 BATCH_S: Final = 40.0
@@ -64,82 +66,40 @@ def train(extent: Extent, *, older: Path, out: Path, cache: Path, seed: int) -> 
     named = exam.splits(every=extent.every)
     torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
-        model, ctc = network(older, Path(folder))
-        learn(model, ctc, Drawer(pack, seed=seed), {name: named[name] for name in LOOKS if name in named}, extent, out)
+        model = network(older, Path(folder))
+        learn(model, Drawer(pack, seed=seed), {name: named[name] for name in LOOKS if name in named}, extent, out)
 
 
-def learn(
-    model: Any, ctc: nn.Linear | None, drawer: Drawer, looks: dict[str, list[exam.Said]], extent: Extent, out: Path
-) -> None:
+def learn(model: Any, drawer: Drawer, looks: dict[str, list[exam.Said]], extent: Extent, out: Path) -> None:
     """Follows the losses down; looks and saves every `look_every` steps and at the end."""
-    learning = nn.ModuleList([model] if ctc is None else [model, ctc])
+    ear = Hearing(WIDTH, most=max(DURATIONS))
+    learning = nn.ModuleList([model, ear])
     optimizer = torch.optim.AdamW(groups(learning), betas=(0.9, 0.98))
     began_s, looked_s, step, done = time.monotonic(), 0.0, 0, 0.0
-    seen: list[tuple[float, float]] = []
+    seen: list[tuple[float, float, float]] = []
     while done < 1:
         model.train()
         for group in optimizer.param_groups:
             group["lr"] = extent.peak_rate * rate(done)
-        by_ctc, by_tdt = losses(model, ctc, drawer.draw(audio_s=BATCH_S, joined_share=JOINED_SHARE))
+        hearing, tdt, regaining = losses(model, ear, drawer.draw(audio_s=BATCH_S, joined_share=JOINED_SHARE))
         optimizer.zero_grad(set_to_none=True)
-        (by_tdt if ctc is None else CTC_SHARE * by_ctc + (1 - CTC_SHARE) * by_tdt).backward()
+        (tdt + HEARING * hearing + REGAINING * regaining).backward()
         nn.utils.clip_grad_norm_(learning.parameters(), 1.0)
         optimizer.step()
-        seen.append((by_ctc.item(), by_tdt.item()))
+        seen.append((hearing.item(), tdt.item(), regaining.item()))
         step += 1
         minutes = (time.monotonic() - began_s - looked_s) / 60
         done = max(step / extent.steps, minutes / extent.minutes)
         if step % 50 == 0 or done >= 1:
             used = f"{minutes:.1f} min, {time.process_time() / 60:.1f} of CPU"
-            print("step {} ({}): ctc {:.2f}, tdt {:.2f}".format(step, used, *np.mean(seen[-50:], 0)), flush=True)
+            told = "hearing {:.2f}, tdt {:.2f}, regaining {:.2f}".format(*np.mean(seen[-50:], 0))
+            print(f"step {step} ({used}): {told}", flush=True)
         if step % extent.look_every == 0 or done >= 1:
             asked_s = time.monotonic()
             save(model, out)
             for line in evaluate.table(evaluate.timed(model), looks):
                 print(line, flush=True)
             looked_s += time.monotonic() - asked_s
-
-
-def losses(model: Any, ctc: nn.Linear | None, batch: Batch) -> tuple[Tensor, Tensor]:
-    """One pass: the CTC loss (0 without its output) and the TDT loss of a batch, per word piece."""
-    pieces = [[model.tokenizer.text_to_ids(word) for word in words] for words in batch.texts]
-    sizes = torch.tensor([sum(map(len, words)) for words in pieces])
-    targets = torch.zeros(len(pieces), max(1, int(sizes.max())), dtype=torch.int64)
-    for row, words in enumerate(pieces):
-        targets[row, : sizes[row]] = torch.tensor([piece for word in words for piece in word], dtype=torch.int64)
-    with torch.no_grad():
-        mel, mel_sizes = model.preprocessor(
-            input_signal=torch.from_numpy(batch.audio), length=torch.from_numpy(batch.sizes)
-        )
-        mel = model.spec_augmentation(input_spec=mel, length=mel_sizes)
-    encoded, frames = model.encoder(audio_signal=mel, length=mel_sizes)
-    weight = sizes.sum().clamp(min=1)
-    blank = model.decoder.blank_idx
-    by_ctc = torch.zeros(())
-    if ctc is not None:
-        log_probs = ctc(encoded.permute(2, 0, 1)).log_softmax(-1)
-        by_ctc = nn.functional.ctc_loss(log_probs, targets, frames, sizes, blank, reduction="sum", zero_infinity=True)
-    within = windows(batch.spans, [[len(word) for word in words] for words in pieces], frames, durations=DURATIONS)
-    by_tdt = tdt_loss(*reachable_arcs(model, encoded, targets, within, blank), frames, sizes, durations=DURATIONS)
-    return by_ctc / weight, by_tdt.sum() / weight
-
-
-def reachable_arcs(model: Any, encoded: Tensor, targets: Tensor, within: Windows, blank: int) -> tuple[Tensor, Tensor]:
-    """What tdt_loss takes. The joint is asked only where a path can come through: a tenth or less of the lattice."""
-    decoded, _, _ = model.decoder(targets=targets, target_length=within.sizes)
-    heard = model.joint.project_encoder(encoded.transpose(1, 2))
-    written = model.joint.project_prednet(decoded.transpose(1, 2))
-    cells = within.cells()
-    row, frame, column = cells.nonzero().unbind(1)
-    joint = model.joint.joint_after_projection(heard[row, frame, None], written[row, column, None])[:, 0, 0]
-    said, lasts = joint.split([blank + 1, len(DURATIONS)], -1)
-    following = nn.functional.pad(targets, (0, 1))[row, column]
-    nowhere = torch.full((*cells.shape, len(DURATIONS)), NEVER)
-    waits, speaks = (
-        nowhere.index_put((row, frame, column), values)
-        for values in arcs(said.log_softmax(-1) - SIGMA, lasts.log_softmax(-1), following, blank=blank)
-    )
-    return waits, speaks.masked_fill(~within.allowed(), NEVER)
 
 
 def groups(model: nn.Module) -> list[dict[str, Any]]:
@@ -174,13 +134,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="a streaming .nemo to start from, or an --out",
     )
     parser.add_argument("--out", type=Path, required=True, help="the .nemo file to write")
-    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--minutes", type=float, default=math.inf, help="longest training; cut short, weights differ")
-    parser.add_argument("--peak-rate", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--peak-rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--cache", type=Path, help="folder that keeps the spoken clips; default: a temporary one")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--look-every", type=int, default=300, help="steps between two looks")
+    parser.add_argument("--look-every", type=int, default=260, help="steps between two looks")
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
     logging.getLogger("nemo_logger").setLevel(logging.ERROR)

@@ -28,11 +28,9 @@ class Windows:
     durations: Sequence[int]
 
     def cells(self) -> Tensor:
-        """Those that a path can come through, and few others: (batch, T, U + 1) bool."""
-        longest = max(self.durations)
+        """Those that a path can come through, whatever its pieces last: (batch, T, U + 1) bool."""
         start, over = torch.zeros_like(self.sizes[:, None]), self.frames[:, None] - 1
-        landed = torch.minimum(self.ends[..., 0], self.begins[..., 0] + longest)
-        first = torch.cat([start, landed], 1)
+        first = torch.cat([start, self.begins[..., 0]], 1)
         column = torch.arange(first.shape[1])
         last = torch.where(column < self.sizes[:, None], torch.cat([self.begins[..., 1], over], 1), over)
         frame = torch.arange(int(self.frames.max()))[None, :, None]
@@ -40,16 +38,24 @@ class Windows:
         inside: Tensor = (frame >= first[:, None]) & (frame <= last[:, None]) & real
         return inside
 
-    def allowed(self) -> Tensor:
-        """Whether the next piece may be said in a cell with a duration: (batch, T, U + 1, durations) bool."""
-        frame = torch.arange(int(self.frames.max()))[None, :, None, None]
-        (begin, begin_by), (end, end_by) = (each[:, None, :, None].unbind(-1) for each in (self.begins, self.ends))
+    def begun(self) -> Tensor:
+        """Whether the next piece may be said in a cell: (batch, T, U + 1) bool."""
+        frame = torch.arange(int(self.frames.max()))[None, :, None]
+        begin, begin_by = self.begins[:, None].unbind(-1)
+        return _no_more((frame >= begin) & (frame <= begin_by))
+
+    def ended(self) -> Tensor:
+        """Whether it may last so long: (batch, T, U + 1, durations) bool."""
         lasting = torch.tensor(self.durations)
-        landed = frame + lasting
-        reached = (landed >= end) | (lasting == max(self.durations))
-        inside = (frame >= begin) & (frame <= begin_by) & reached & (landed <= end_by)
-        whole: Tensor = torch.nn.functional.pad(inside, (0, 0, 0, 1), value=False)
-        return whole
+        landed = torch.arange(int(self.frames.max()))[None, :, None, None] + lasting
+        end, end_by = self.ends[:, None, :, None].unbind(-1)
+        return _no_more(((landed >= end) | (lasting == max(self.durations))) & (landed <= end_by), axes=1)
+
+
+def _no_more(cells: Tensor, *, axes: int = 0) -> Tensor:
+    """After the last piece no other; its axis has so many `axes` behind it."""
+    padded: Tensor = torch.nn.functional.pad(cells, (*(0, 0) * axes, 0, 1), value=False)
+    return padded
 
 
 def windows(

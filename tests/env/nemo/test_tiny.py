@@ -14,10 +14,10 @@ import torch
 from samples.errors import EngineMissing
 from samples.lessons import exam, texts
 from samples.lessons.data import VOICES, Amount
-from samples.pool import Split, tiny_vocabulary
+from samples.pool import Split
 from samples.speech import speak
 from samples.voices import Voice
-from servers.fastconformer.tiny import delay, evaluate, hearing, train
+from servers.fastconformer.tiny import delay, evaluate, train
 from servers.fastconformer.tiny.evaluate import TINY, Decoder
 from servers.fastconformer.tiny.network import CONTEXTS, network
 
@@ -111,15 +111,6 @@ def test_silence_and_noise_are_no_words(model: Any) -> None:
     noise = np.random.default_rng(0).normal(0, 1e-3, 32_000).astype(np.float32)
 
     assert evaluate.transcripts(model, [np.zeros(32_000, np.float32), noise], context=WIDEST) == ["", ""]
-
-
-def test_a_frame_is_labelled_with_its_word() -> None:
-    spans = np.array([(0.16, 0.32), (0.32, 0.48)], np.float32)
-
-    labels = hearing.labels(("a", "your"), spans, 8)
-
-    silence, first, last = hearing.NO_WORD, 1, len(tiny_vocabulary())
-    assert labels.tolist() == [silence, silence, first, first, last, last, silence, silence]
 
 
 @pytest.mark.slow
