@@ -24,6 +24,11 @@ def sentence_clips() -> list[str]:
     return [name for name in manifest() if name.startswith("turn-complete-tiny-")]
 
 
+def learned_clips() -> list[str]:
+    """Those of them whose texts tiny models have been taught."""
+    return [clip for clip in sentence_clips() if manifest()[clip]["split"] == "train"]
+
+
 def pcm_of(clip: str) -> bytes:
     """16 kHz mono, 16 bit."""
     samples, rate_hz = soundfile.read(AUDIO / manifest()[clip]["file"], dtype="float32")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import websockets
 
-from tests.env.nemo.clips import manifest, pcm_of, sentence_clips
+from tests.env.nemo.clips import learned_clips, manifest, pcm_of
 from tests.server_port import wait_for_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -102,7 +102,7 @@ def error_rate(turns: list[str], results: list[dict[str, Any]]) -> float:
 
 
 async def test_each_turn_of_a_conversation_is_one_chunk_with_its_text(port: int) -> None:
-    turns = sentence_clips()[:6]
+    turns = learned_clips()[:6]
     rows = await converse(port, turns)
     results = results_of(rows)
     assert error_rate(turns, results) <= LARGEST_ERROR
@@ -110,7 +110,7 @@ async def test_each_turn_of_a_conversation_is_one_chunk_with_its_text(port: int)
 
 
 async def test_a_chunk_holds_all_of_its_turn_and_little_else(port: int) -> None:
-    turns, begin_s = sentence_clips()[12:16], 0.5
+    turns, begin_s = learned_clips()[12:16], 0.5
     results = results_of(await converse(port, turns))
     for clip, row in zip(turns, results, strict=True):
         words = manifest()[clip]["words"]
@@ -120,7 +120,7 @@ async def test_a_chunk_holds_all_of_its_turn_and_little_else(port: int) -> None:
 
 
 async def test_words_lie_where_they_were_spoken(port: int) -> None:
-    turns = sentence_clips()[6:9]
+    turns = learned_clips()[6:9]
     results = results_of(await converse(port, turns))
     begin_s, late_s = 0.5, []
     for clip, row in zip(turns, results, strict=True):
@@ -143,7 +143,7 @@ async def test_partials_come_while_a_turn_is_spoken(port: int) -> None:
 
 
 async def test_sixteen_sessions_at_once_each_get_their_own_turns(port: int) -> None:
-    clips = sentence_clips()
+    clips = learned_clips()
     said = [[clips[(number + step) % len(clips)] for step in (0, 7)] for number in range(TURNS)]
     heard = await asyncio.gather(
         *(converse(port, turns, frame_bytes=(640, 641, 3200, 100_000)[n % 4]) for n, turns in enumerate(said))
