@@ -308,11 +308,13 @@ async def test_a_client_that_goes_on_speaking_is_answered_within_the_drain_time(
                 await asyncio.sleep(0.1)
 
     async with dial(f"ws://{address}/ws") as call:
-        await call.say(say(7))
+        await call.say(talk((1,)))
+        assert (await call.result())["text"] == "w1"  # the session stands before the server is told to go
         speaking = asyncio.create_task(speak(call))
+        await asyncio.sleep(0.3)
         process.send_signal(signal.SIGTERM)
         assert await call.end() == 1012
         await speaking
-    (text,) = call.texts
+    _, text = call.texts
     assert set(text.removesuffix("-").split()) == {"w7"} and call.rows[-1]["code"] == "draining"
     assert await asyncio.to_thread(process.wait, 20) == 0
