@@ -33,6 +33,7 @@ from yapbench.corpora.opening import open_corpus
 from yapbench.corpus import Corpus
 from yapbench.errors import YapbenchError
 from yapbench.load import LoadProfile, Plan
+from yapbench.pacing.streaming import WHOLE_FILES
 from yapbench.schema import UTTERANCES, Outcome
 
 MODULES = {OURS: "servers.parakeet", PLAIN: "benchmarks.peers.plain_parakeet"}
@@ -85,6 +86,7 @@ def measure(
         warmup=count,
         timeout_s=running.TIMEOUT_S,
         seed=number,
+        stream=WHOLE_FILES,
     )
     plan = Plan(client="parakeet_upload", url=server.url, corpus=corpus, profile=profile)
     with tempfile.TemporaryDirectory() as folder, running.watched(server) as spent:
