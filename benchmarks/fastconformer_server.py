@@ -77,13 +77,7 @@ def start(peer: str, asked: argparse.Namespace, *, log_path: Path) -> process.Se
     if peer == OURS:
         flags += ["--host=127.0.0.1", f"--max-batch={max(asked.streams)}", f"--step-ms={asked.step_ms}"]
     command = Command(server=peer, argv=(str(python), "-m", MODULES[peer], *flags), host="127.0.0.1", port=port)
-    server = process.spawn(command, log_path=log_path, cpus=machine.pinning().server_cpus)
-    try:
-        server.wait_until_ready(running.READY_S)
-    except BaseException:  # Ctrl-C too: nothing stays behind
-        server.stop()
-        raise
-    return server
+    return running.started(command, log_path=log_path)
 
 
 def measure(

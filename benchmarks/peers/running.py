@@ -93,7 +93,11 @@ def start(name: str, model: str, *, python: Path, device: str, log_path: Path) -
     port, peer = free_port(), PEERS[name]
     words = (f"--model={served}", f"--device={device}", f"--port={port}", *peer.words)
     argv = (str(python), "-m", f"benchmarks.peers.{peer.module}", *words)
-    command = Command(server=name, argv=argv, host="127.0.0.1", port=port)
+    return started(Command(server=name, argv=argv, host="127.0.0.1", port=port), log_path=log_path)
+
+
+def started(command: Command, *, log_path: Path) -> process.Server:
+    """The server of a command, ready. Raises ServerDied or ServerNotReady with its last lines."""
     server = process.spawn(command, log_path=log_path, cpus=machine.pinning().server_cpus)
     try:
         server.wait_until_ready(READY_S)

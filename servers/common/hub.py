@@ -12,6 +12,8 @@ from typing import Final
 from servers.common.errors import StartupRefused
 
 DEFAULT_REVISION: Final = "main"
+HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+"""How the hub names a model: owner/name."""
 
 
 def cached(hub_id: str, revision: str, files: Sequence[str]) -> Path | None:

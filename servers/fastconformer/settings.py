@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar, Final, Literal
 
 from pydantic import SecretStr, field_validator, model_validator
 
+from servers.common.hub import HUB_ID
 from servers.common.settings import BaseServerSettings, IntList, knob
 
 MODEL_ID: Final = "nvidia/stt_en_fastconformer_hybrid_large_streaming_multi"
 WORDS: Final = ("auto", "tiny", "random")
-HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 FRAME_MS: Final = 80
 """One frame of the encoder: 8 mel frames of 10 ms."""
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
-from servers.common.devices import cuda_is_visible
-from servers.common.errors import StartupRefused
+from servers.common.devices import check_device, check_runtime
 from servers.common.garbage import leave
 from servers.common.serve import serve
 from servers.common.settings import parse
@@ -32,8 +30,8 @@ def main() -> int:
 
 def create(settings: Settings) -> FastAPI:
     """The app with the model that `settings` name; raises StartupRefused when it cannot run here."""
-    _check_runtime()
-    _check_device(settings.device)
+    check_runtime(RUNTIME, server=settings.server)
+    check_device(settings.device, variable="DEVICE")
     from servers.parakeet import weights
     from servers.parakeet.app import create_app
 
@@ -50,22 +48,6 @@ def create(settings: Settings) -> FastAPI:
         return Silero()
 
     return create_app(settings, build=build, build_detector=build_detector, identity=weights.identify(settings))
-
-
-def _check_device(device: str) -> None:
-    """Before ten seconds of imports: model_load.py looks closer, once there is a runtime to ask."""
-    if device.startswith("cuda") and not cuda_is_visible():
-        raise StartupRefused(f"--device={device} (DEVICE): no CUDA device is visible; --device=cpu runs on the CPU")
-
-
-def _check_runtime() -> None:
-    missing = [name for name in RUNTIME if importlib.util.find_spec(name) is None]
-    if missing:
-        lacking = " and ".join(missing)
-        raise StartupRefused(
-            f"this server needs {lacking}, which {sys.executable} does not have: "
-            "`yapbench install parakeet`, then `yapbench up parakeet`"
-        )
 
 
 if __name__ == "__main__":

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar, Final, Literal
 
 from pydantic import SecretStr, field_validator, model_validator
 
 from servers.common.audio import SAMPLE_RATE_HZ
+from servers.common.hub import HUB_ID
 from servers.common.settings import BaseServerSettings, knob
 
 MODEL_ID: Final = "nvidia/parakeet-tdt-0.6b-v2"
 WORDS: Final = ("auto", "tiny", "random")
-HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 MAX_SPEECH_MS: Final = 20_000
 """A chunk of live speech, where neither max_speech_ms nor a smaller max_audio_s says otherwise."""
 

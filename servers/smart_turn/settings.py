@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar, Literal
 
 from pydantic import SecretStr, field_validator, model_validator
 
 from servers.common.devices import cuda_is_visible
+from servers.common.hub import HUB_ID
 from servers.common.settings import BaseServerSettings, IntList, knob
 
 Backend = Literal["v3-onnx", "v2-torch"]
 V2_MODEL_ID = "pipecat-ai/smart-turn-v2"
 WORDS = ("auto", "v2", "v3-onnx", "tiny", "random")
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 V3_MAX_SECS = 8.0
 V2_MAX_SECS = 16.0
 IGNORED_BY_V3 = ("dtype", "torch_compile", "cuda_graphs")
