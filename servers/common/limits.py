@@ -17,11 +17,7 @@ async def read_body(request: Request, *, limit_bytes: int, timeout_s: float = 30
     A declared length over the limit is refused before a byte is read; a chunked body is counted as it comes.
     Raises TooLarge, BodyTimeout, BadInput for a length that is no number, and starlette's ClientDisconnect.
     """
-    declared = request.headers.get("content-length")
-    if declared is not None:
-        if not (declared.isascii() and declared.isdigit()):
-            raise BadInput("not a number of bytes", field="Content-Length")
-        _check_size(int(declared), limit_bytes)
+    _check_size(declared_bytes(request) or 0, limit_bytes)
     chunks, size = [], 0
     try:
         async with asyncio.timeout(timeout_s):
@@ -32,6 +28,16 @@ async def read_body(request: Request, *, limit_bytes: int, timeout_s: float = 30
     except TimeoutError:
         raise BodyTimeout("the body did not come in time", field="body", limit=f"{timeout_s:g} s") from None
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def declared_bytes(request: Request) -> int | None:
+    """How large the body is by the request's own word; None where it says nothing, BadInput where it says no number."""
+    declared = request.headers.get("content-length")
+    if declared is None:
+        return None
+    if not (declared.isascii() and declared.isdigit()):
+        raise BadInput("not a number of bytes", field="Content-Length")
+    return int(declared)
 
 
 def _check_size(size: int, limit_bytes: int) -> None:

@@ -17,6 +17,7 @@ from typing import IO, Final
 from starlette.requests import ClientDisconnect, Request
 
 from servers.common.errors import BadInput, BodyTimeout, TooLarge, Unsupported
+from servers.common.limits import declared_bytes
 from servers.parakeet.upload_fields import Fields
 from servers.parakeet.upload_form import Form, read_boundary
 
@@ -93,7 +94,7 @@ async def receive(
     a form that is damaged or lacks its file, Unsupported for anything else, and starlette's ClientDisconnect.
     """
     kind = incoming.request.headers.get("content-type", "")
-    check_declared(incoming.request, limit_bytes)
+    _check_size(declared_bytes(incoming.request) or 0, limit_bytes)
     spool, form = Spool(), None
     if kind.lower().startswith("multipart/form-data"):
         form = Form(read_boundary(kind), file=FILE, sink=spool.add)
@@ -129,16 +130,6 @@ async def _read_all(incoming: Incoming, form: Form | None, spool: Spool, limit_b
             form.write(portion)
         await spool.settle()
     await spool.settle(last=True)
-
-
-def check_declared(request: Request, limit_bytes: int) -> None:
-    """Raises TooLarge where the request says itself that it is; BadInput where it says no number."""
-    declared = request.headers.get("content-length")
-    if declared is None:
-        return
-    if not (declared.isascii() and declared.isdigit()):
-        raise BadInput("not a number of bytes", field="Content-Length")
-    _check_size(int(declared), limit_bytes)
 
 
 def _check_size(size: int, limit_bytes: int) -> None:
