@@ -15,10 +15,11 @@ from servers.common.lifecycle import Lifecycle
 from servers.common.metrics import Metrics
 from servers.common.settings import effective
 from servers.common.trace import Trace
-from servers.parakeet import openai_route, page, rest
+from servers.parakeet import page
 from servers.parakeet.desk import Desk
 from servers.parakeet.interfaces import SpeechDetector, Transcriber
-from servers.parakeet.session import serve_connection
+from servers.parakeet.live.session import serve_connection
+from servers.parakeet.rest import openai_route, route
 from servers.parakeet.settings import Settings
 
 PACKAGES = ("av", "nemo_toolkit", "onnxruntime", "silero-vad", "soundfile", "soxr", "torch", "websockets")
@@ -58,7 +59,7 @@ def create_app(
         settings,
         routers=[
             _small_routes(settings, desk, keys, trace),
-            rest.create_router(settings, desk=desk, keys=keys, trace=trace),
+            route.create_router(settings, desk=desk, keys=keys, trace=trace),
             openai_route.create_router(settings, desk=desk, keys=keys, trace=trace),
             page.create_router(settings),
         ],

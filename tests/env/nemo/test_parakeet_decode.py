@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from servers.common.errors import ServerFault, Unsupported
-from servers.parakeet.decode import Limit, decode
+from servers.parakeet.decoding.decoder import Limit, decode
 
 av = pytest.importorskip("av")
 RATE_HZ, SECONDS = 44_100, 3

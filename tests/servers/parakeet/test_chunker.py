@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servers.common.interfaces import Audio
-from servers.parakeet.chunker import Chunk, Chunker, ClosedBy
 from servers.parakeet.interfaces import WINDOW_SAMPLES as W
+from servers.parakeet.live.chunker import Chunk, Chunker, ClosedBy
 from tests.servers.parakeet.conftest import settings_of
 
 MS = 16

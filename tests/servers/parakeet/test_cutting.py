@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servers.common.audio import SAMPLE_RATE_HZ
-from servers.parakeet.cutting import OVERLAP_S, Piece, cut, find_pause, search
+from servers.parakeet.files.cutting import OVERLAP_S, Piece, cut, find_pause, search
 from servers.parakeet.interfaces import WINDOW_SAMPLES, Probabilities
 
 LONGEST = 30 * SAMPLE_RATE_HZ

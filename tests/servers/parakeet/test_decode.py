@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from servers.common.errors import BadInput, ServerFault, TooLarge, Unsupported
 from servers.common.interfaces import Audio
-from servers.parakeet.decode import MEMORY_SAMPLES, Abandoned, Decoder, Limit, decode, mix
+from servers.parakeet.decoding.decoder import MEMORY_SAMPLES, Abandoned, Decoder, Limit, decode, mix
 from tests.servers.parakeet.conftest import file_of
 from tests.servers.parakeet.fake import heard, say, silence, text_of
 

@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed
 
 from servers.common.audio import SAMPLE_RATE_HZ, float_to_pcm16
 from servers.common.interfaces import Audio
-from servers.parakeet.session import Session
-from servers.parakeet.session_speaker import Speaker
+from servers.parakeet.live.session import Session
+from servers.parakeet.live.speaker import Speaker
 from tests.servers.parakeet.conftest import Call, Running, Start, dial, until
 from tests.servers.parakeet.fake import POISON, say, silence, text_of
 from tests.servers.parakeet.test_session import FLUSHED, talk

@@ -13,9 +13,9 @@ from openai import OpenAI
 
 from servers.common.errors import BadInput
 from servers.common.interfaces import Audio
-from servers.parakeet.openai_fields import read_options
+from servers.parakeet.rest.openai_fields import read_options
 from servers.parakeet.settings import MODEL_ID
-from servers.parakeet.upload_fields import Fields
+from servers.parakeet.uploads.fields import Fields
 from tests.servers.parakeet.conftest import Running, Start, file_of
 from tests.servers.parakeet.fake import POISON, say, silence, text_of
 

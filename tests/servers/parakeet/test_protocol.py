@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from servers.common.errors import BadInput, InferenceFailed, Overloaded
 from servers.common.interfaces import Audio
-from servers.parakeet.chunker import Chunk, ClosedBy
-from servers.parakeet.protocol import Pcm, read_operation, write_error, write_partial, write_result
+from servers.parakeet.live.chunker import Chunk, ClosedBy
+from servers.parakeet.live.protocol import Pcm, read_operation, write_error, write_partial, write_result
 from servers.parakeet.transcript import Transcript, Word
 
 CHUNK = Chunk(np.zeros(8000, np.float32), 16_000, 24_000, ClosedBy.SILENCE)

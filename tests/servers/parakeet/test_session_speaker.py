@@ -9,7 +9,7 @@ import pytest
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from servers.common.errors import Draining
-from servers.parakeet.session_speaker import LINES, Speaker
+from servers.parakeet.live.speaker import LINES, Speaker
 
 
 class Line:

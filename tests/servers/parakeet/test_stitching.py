@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers.parakeet.stitching import Overlap, concatenate, seam
+from servers.parakeet.files.stitching import Overlap, concatenate, seam
 from servers.parakeet.transcript import Span, Transcript, Word
 
 OVERLAP_S = 1.5

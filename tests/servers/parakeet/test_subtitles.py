@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers.parakeet.subtitles import Cue, cues, srt, vtt
+from servers.parakeet.rest.subtitles import Cue, cues, srt, vtt
 from servers.parakeet.transcript import Transcript, Word
 
 TIME = r"(\d\d+):(\d\d):(\d\d)[,.](\d\d\d)"

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servers.common.errors import BadInput
-from servers.parakeet.upload import MEMORY_BYTES, Spool
-from servers.parakeet.upload_fields import Fields
-from servers.parakeet.upload_form import FIELD_BYTES, Form, read_boundary
+from servers.parakeet.uploads.fields import Fields
+from servers.parakeet.uploads.form import FIELD_BYTES, Form, read_boundary
+from servers.parakeet.uploads.receive import MEMORY_BYTES, Spool
 from tests.servers.parakeet.conftest import Running, Start, file_of, until
 from tests.servers.parakeet.fake import say, silence
 
@@ -211,7 +211,7 @@ async def test_a_client_that_leaves_in_the_midst_leaves_nothing(start: Start) ->
 
 
 def test_a_refused_client_may_linger_and_is_then_closed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servers.parakeet.upload_refusal.LINGER_S", 0.3)
+    monkeypatch.setattr("servers.parakeet.uploads.refusal.LINGER_S", 0.3)
     client = talk(start(max_upload_mb=1), "Content-Type: audio/wav\r\nContent-Length: 500000000")
     began_s, all_of_it = time.monotonic(), answer_of(client)
     assert b"connection: close" in all_of_it and all_of_it.endswith(b"}}")

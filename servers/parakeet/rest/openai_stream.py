@@ -12,8 +12,8 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from servers.common.errors import ServerFault
+from servers.parakeet.rest.wording import usage
 from servers.parakeet.transcript import Transcript
-from servers.parakeet.wording import usage
 
 _log = logging.getLogger("servers.parakeet")
 

@@ -14,11 +14,11 @@ import numpy as np
 from servers.common.audio import SAMPLE_RATE_HZ
 from servers.common.errors import Draining, Overloaded
 from servers.common.interfaces import Audio
-from servers.parakeet.cutting import Piece, Search, cut, find_pause, search
 from servers.parakeet.desk import Desk
+from servers.parakeet.files.cutting import Piece, Search, cut, find_pause, search
+from servers.parakeet.files.stitching import Overlap, concatenate, seam
 from servers.parakeet.interfaces import WINDOW_SAMPLES
 from servers.parakeet.settings import Settings
-from servers.parakeet.stitching import Overlap, concatenate, seam
 from servers.parakeet.transcript import Transcript
 
 HEARD_WINDOWS: Final = 64

@@ -14,9 +14,9 @@ from typing import Final
 
 from servers.common.audio import SAMPLE_RATE_HZ
 from servers.common.interfaces import Audio
-from servers.parakeet.chunker_speech import Speech
-from servers.parakeet.chunker_tape import Tape
 from servers.parakeet.interfaces import WINDOW_SAMPLES, Probabilities
+from servers.parakeet.live.speech import Speech
+from servers.parakeet.live.tape import Tape
 from servers.parakeet.settings import Settings
 
 MARGIN: Final = 0.15

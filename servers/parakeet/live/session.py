@@ -14,12 +14,12 @@ from servers.common.logs import SESSION_ID
 from servers.common.patience import Patience
 from servers.common.sockets import close, send
 from servers.common.trace import Trace
-from servers.parakeet.chunker import Chunk, ClosedBy
 from servers.parakeet.desk import Desk
-from servers.parakeet.listening import Listener
-from servers.parakeet.protocol import Pcm, read_operation, write_error, write_result
-from servers.parakeet.session_partials import Partials
-from servers.parakeet.session_speaker import Owed, Speaker
+from servers.parakeet.live.chunker import Chunk, ClosedBy
+from servers.parakeet.live.listening import Listener
+from servers.parakeet.live.partials import Partials
+from servers.parakeet.live.protocol import Pcm, read_operation, write_error, write_result
+from servers.parakeet.live.speaker import Owed, Speaker
 from servers.parakeet.settings import Settings
 
 DRAIN_LOOK_S: Final = 0.25

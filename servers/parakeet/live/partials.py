@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from servers.common.audio import SAMPLE_RATE_HZ
 from servers.common.errors import ServerFault
-from servers.parakeet.chunker import Chunk, Chunker
 from servers.parakeet.desk import Desk
-from servers.parakeet.protocol import write_partial
+from servers.parakeet.live.chunker import Chunk, Chunker
+from servers.parakeet.live.protocol import write_partial
 from servers.parakeet.settings import Settings
 
 SUFFIX: Final = "/partial"

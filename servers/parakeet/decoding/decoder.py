@@ -19,7 +19,7 @@ import soxr
 from servers.common.audio import SAMPLE_RATE_HZ
 from servers.common.errors import BadInput, TooLarge
 from servers.common.interfaces import Audio
-from servers.parakeet.decode_readers import Block, open_blocks
+from servers.parakeet.decoding.readers import Block, open_blocks
 
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 MEMORY_SAMPLES: Final = 120 * SAMPLE_RATE_HZ

@@ -15,16 +15,16 @@ from starlette.exceptions import HTTPException
 
 from servers.common.auth import KeyCheck
 from servers.common.trace import Trace
-from servers.parakeet import subtitles
 from servers.parakeet.desk import Desk
-from servers.parakeet.openai_fields import Options, read_options
-from servers.parakeet.openai_stream import EventStream
-from servers.parakeet.rest_intake import Intake, unless_gone
-from servers.parakeet.rest_transcription import FileTranscriber, Recording
+from servers.parakeet.files.transcription import FileTranscriber, Recording
+from servers.parakeet.rest import subtitles
+from servers.parakeet.rest.intake import Intake, unless_gone
+from servers.parakeet.rest.openai_fields import Options, read_options
+from servers.parakeet.rest.openai_stream import EventStream
+from servers.parakeet.rest.wording import describe_verbosely, usage
 from servers.parakeet.settings import Settings
 from servers.parakeet.transcript import Transcript
-from servers.parakeet.upload import Incoming
-from servers.parakeet.wording import describe_verbosely, usage
+from servers.parakeet.uploads.receive import Incoming
 
 
 def create_router(settings: Settings, *, desk: Desk, keys: KeyCheck, trace: Trace) -> APIRouter:

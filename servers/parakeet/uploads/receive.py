@@ -18,8 +18,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from servers.common.errors import BadInput, BodyTimeout, TooLarge, Unsupported
 from servers.common.limits import declared_bytes
-from servers.parakeet.upload_fields import Fields
-from servers.parakeet.upload_form import Form, read_boundary
+from servers.parakeet.uploads.fields import Fields
+from servers.parakeet.uploads.form import Form, read_boundary
 
 MEMORY_BYTES: Final = 4_000_000
 """An upload of more is written to the disk."""

@@ -15,12 +15,12 @@ from starlette.responses import Response
 from servers.common.auth import KeyCheck
 from servers.common.errors import ServerFault
 from servers.common.trace import Trace
-from servers.parakeet.decode import Decoder, Limit
+from servers.parakeet.decoding.decoder import Decoder, Limit
 from servers.parakeet.desk import Desk
-from servers.parakeet.rest_transcription import Recording
+from servers.parakeet.files.transcription import Recording
 from servers.parakeet.settings import Settings
-from servers.parakeet.upload import Incoming, Upload, receive
-from servers.parakeet.upload_refusal import Refusal
+from servers.parakeet.uploads.receive import Incoming, Upload, receive
+from servers.parakeet.uploads.refusal import Refusal
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from servers.common.errors import ServerFault
 from servers.common.sockets import close, send
-from servers.parakeet.protocol import FLUSHED, QUEUED, write_error
+from servers.parakeet.live.protocol import FLUSHED, QUEUED, write_error
 
 _log = logging.getLogger("servers.parakeet")
 LINES: Final = 64

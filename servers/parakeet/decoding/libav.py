@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from servers.common.interfaces import Audio
-from servers.parakeet.decode_readers import CONTAINERS, Block, NotMine, damaged
+from servers.parakeet.decoding.readers import CONTAINERS, Block, NotMine, damaged
 
 OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from servers.common.errors import BadInput
-from servers.parakeet.upload_fields import Fields
+from servers.parakeet.uploads.fields import Fields
 
 FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt")
 STREAMED: Final = ("json", "text")

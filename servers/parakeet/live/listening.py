@@ -10,8 +10,8 @@ from typing import Final
 
 from servers.common.audio import SAMPLE_RATE_HZ
 from servers.common.interfaces import Audio
-from servers.parakeet.chunker import Chunk, Chunker, ClosedBy
 from servers.parakeet.desk import Desk
+from servers.parakeet.live.chunker import Chunk, Chunker, ClosedBy
 from servers.parakeet.settings import Settings
 
 BACKLOG_SAMPLES: Final = 10 * SAMPLE_RATE_HZ

@@ -12,7 +12,7 @@ from typing import IO, Final
 import numpy as np
 
 from servers.common.audio import SAMPLE_RATE_HZ
-from servers.parakeet.decode_readers import BLOCK_SAMPLES, CONTAINERS, Block, NotMine, damaged
+from servers.parakeet.decoding.readers import BLOCK_SAMPLES, CONTAINERS, Block, NotMine, damaged
 
 TIMEOUT_S: Final = 300.0
 _LOOK_S: Final = 0.2

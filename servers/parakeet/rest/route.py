@@ -8,11 +8,11 @@ from fastapi.responses import JSONResponse, Response
 from servers.common.auth import KeyCheck
 from servers.common.trace import Trace
 from servers.parakeet.desk import Desk
-from servers.parakeet.rest_intake import Intake, unless_gone
-from servers.parakeet.rest_transcription import FileTranscriber
+from servers.parakeet.files.transcription import FileTranscriber
+from servers.parakeet.rest.intake import Intake, unless_gone
+from servers.parakeet.rest.wording import describe
 from servers.parakeet.settings import Settings
-from servers.parakeet.upload import FILE, Incoming
-from servers.parakeet.wording import describe
+from servers.parakeet.uploads.receive import FILE, Incoming
 
 FIELDS = (FILE, "include_timestamps", "should_chunk")
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from servers.common.errors import ServerFault
-from servers.parakeet.upload import Incoming
+from servers.parakeet.uploads.receive import Incoming
 
 LINGER_S = 5.0
 

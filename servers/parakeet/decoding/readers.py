@@ -66,11 +66,11 @@ def _readers(
 ) -> Iterator[tuple[str, Callable[[IO[bytes]], AbstractContextManager[Iterator[Block]]]]]:
     yield "libsndfile", open_sndfile
     if importlib.util.find_spec("av") is not None:
-        from servers.parakeet.decode_av import open_av
+        from servers.parakeet.decoding.libav import open_av
 
         yield "PyAV", open_av
     if program := shutil.which("ffmpeg"):
-        from servers.parakeet.decode_ffmpeg import open_ffmpeg
+        from servers.parakeet.decoding.ffmpeg import open_ffmpeg
 
         yield "ffmpeg", lambda file: open_ffmpeg(file, program=program, abandoned=abandoned)
 

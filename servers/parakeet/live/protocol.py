@@ -36,7 +36,7 @@ from typing import Any, Final, NoReturn
 from servers.common.audio import pcm16_to_float
 from servers.common.errors import BadInput, ServerFault
 from servers.common.interfaces import Audio
-from servers.parakeet.chunker import Chunk
+from servers.parakeet.live.chunker import Chunk
 from servers.parakeet.transcript import Transcript
 
 MAX_TEXT: Final = 4096

@@ -1,0 +1,1 @@
+"""The WebSocket session: speech found in a stream, cut into chunks, answered in order."""

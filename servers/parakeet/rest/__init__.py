@@ -1,0 +1,1 @@
+"""The REST routes, their answers and the OpenAI dialect of both."""

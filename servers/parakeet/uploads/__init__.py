@@ -1,0 +1,1 @@
+"""An upload, read as it arrives: its form, its fields, and what is refused before its end."""
