@@ -7,6 +7,7 @@ server open whatever file or address it names.
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -39,6 +40,23 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # the package has no
 
     def seekable(self) -> bool:
         return False
+
+
+class _Within:
+    """A file for libsndfile, which a damaged header may send to a place before the beginning: it stays where it is.
+
+    An exception in its callback could reach nobody, and would stand for the position 0.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.tell, self.read, self.readinto = file.tell, file.read, file.readinto  # type: ignore[attr-defined]
+        self._seek = file.seek
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (ValueError, OSError):  # of bytes, of a file
+            return self.tell()
 
 
 @contextmanager
@@ -86,7 +104,7 @@ def _advice() -> str:
 def open_sndfile(file: IO[bytes]) -> Iterator[Iterator[Block]]:
     """What libsndfile knows, decoded as float32."""
     try:
-        sound = _Forward(file)
+        sound = _Forward(_Within(file))
     except soundfile.LibsndfileError as error:
         raise NotMine(error.error_string.rstrip(".").lower()) from None
     with sound:
