@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks.report_build import MOST_BYTES, MOST_SECONDS, measured, requests
 
+pytestmark = pytest.mark.slow  # each page is built whole
+
 
 @pytest.mark.parametrize(
     ("page", "count"),

@@ -120,6 +120,7 @@ async def test_an_error_with_half_of_a_surrogate_pair_can_be_stored(calls: Calls
     assert (exchange.outcome, exchange.error) == (Outcome.SERVER_ERROR, "x: ?")
 
 
+@pytest.mark.slow
 async def test_a_message_in_pieces_is_one_message(calls: Calls) -> None:
     whole = partial("in pieces")
     pieces = [frame(whole[:9], TEXT, last=False), frame(whole[9:20], MORE, last=False), frame(whole[20:], MORE)]
@@ -134,6 +135,7 @@ async def test_a_message_without_an_end_is_a_flood(calls: Calls) -> None:
     assert exchange.error == f"flooded: over {MOST_MESSAGE_BYTES} bytes in a message"
 
 
+@pytest.mark.slow
 async def test_few_messages_of_many_bytes_are_a_flood_too(calls: Calls) -> None:
     exchange = await call_one_that_says(calls, *[frame(partial("x" * 4_000_000))] * 30)
     assert exchange.outcome is Outcome.PROTOCOL

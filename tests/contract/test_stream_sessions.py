@@ -88,6 +88,7 @@ async def test_a_server_that_hangs_up_on_silence_is_heard(calls: Calls) -> None:
     assert (late.outcome, late.status, late.lateness_ns) == (Outcome.DEADLINE, 4000, ())
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_never_ready_is_a_timeout(calls: Calls) -> None:
     with server_that_hangs_up(1, 1000) as url:
         async with session("echo_json", url, calls.pacer, timeout_s=0.3) as one:

@@ -30,6 +30,7 @@ async def test_a_file_brings_its_text(echo: Echo) -> None:
     assert len(exchange.lateness_ns) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "outcome"),
     [

@@ -41,6 +41,7 @@ def test_the_unheard_voice_speaks_no_training_clip() -> None:
     assert data.UNHEARD_VOICE not in data.VOICES
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_batches(pack: Pack) -> None:
     one, same, other = (Drawer(pack, seed=seed) for seed in (5, 5, 6))
     batches = [drawer.draw(audio_s=20, joined_share=0.5) for drawer in (one, same, other)]

@@ -86,6 +86,7 @@ def test_neither_a_folder_nor_a_commit_is_refused(tmp_path: Path) -> None:
         against("no-such-thing", tmp_path / "runs")
 
 
+@pytest.mark.slow
 def test_the_verb_says_so_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "yapbench", "sweep", "sweeps/smart_turn-gate.yaml", "--baseline", "nothing"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -275,6 +275,7 @@ def test_the_virtual_queue_waits_as_its_formula_says() -> None:
         assert np.quantile(eos_ms, 0.95) == pytest.approx(queue.tail_ms(level), rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [2, 6, 10])
 def test_capacities_of_recognisers_are_found(number: int) -> None:
     queue, capacity = recogniser(number)

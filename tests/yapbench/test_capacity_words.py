@@ -88,6 +88,7 @@ def test_the_figure_holds_every_probe_twice_and_says_it_in_words(answer: Answer)
     assert "NaN" not in figure.html() and "#0a0a" not in figure.html()
 
 
+@pytest.mark.slow
 def test_the_figure_of_a_found_capacity_names_where_the_fit_reaches_the_target() -> None:
     figure = capacity(FOUND)
 

@@ -193,6 +193,7 @@ async def test_an_answer_for_somebody_else_is_a_wrong_result() -> None:
     assert exchange.error == "asked 'r-1', the answer is for 'r-2'"
 
 
+@pytest.mark.slow
 async def test_no_answer_in_time_is_a_timeout_and_the_next_request_works() -> None:
     slow = iter([True, False])
 

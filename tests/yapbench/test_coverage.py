@@ -18,6 +18,7 @@ def drawn(size: Size, replicates: int = 200) -> Resample:
     return Resample.draw(*size.labels, replicates=replicates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "size",
     [Size(3, 1, 0.02, 0.05), Size(3, 8, 0.05, 0.05), Size(3, 32, 0.10, 0.0)],

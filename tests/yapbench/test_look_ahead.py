@@ -18,6 +18,8 @@ from yapbench.measures import Point
 from yapbench.stats import Estimate
 from yapbench.streams import findings, look_ahead
 
+pytestmark = pytest.mark.slow  # each page is built whole
+
 COST = {0: (100.0, 0.08), 80: (110.0, 0.05), 1040: (200.0, 0.02)}
 """By look-ahead: EOS p50 in ms, WER."""
 

@@ -31,6 +31,7 @@ def test_half_of_the_rows_at_most_go_to_the_second_process(
     assert sum(rows[k] for k in theirs) <= sum(rows) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dies", [False, True])
 def test_two_processes_tell_the_same_as_one(
     trials: list[TrialData], monkeypatch: pytest.MonkeyPatch, dies: bool

@@ -32,6 +32,7 @@ def values(monitor: Monitor, source: str, metric: str) -> list[float]:
     return [r["value"] for r in monitor.rows() if (r["source"], r["metric"]) == (source, metric)]
 
 
+@pytest.mark.slow
 def test_rows_of_a_server_fit_the_schema_and_tell_its_queue(tmp_path: Path) -> None:
     with process.start(command(new_mark()), log_path=tmp_path / "log") as server:
         with Monitor(server, interval_s=0.05) as monitor:

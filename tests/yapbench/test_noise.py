@@ -36,6 +36,7 @@ def measured_db(clean: NDArray[np.float32], mixed: NDArray[np.float32], gain: fl
     return 10 * math.log10(speech_power[loud].sum() / noise_power[loud].sum())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     seed=st.integers(0, 2**32),

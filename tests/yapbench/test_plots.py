@@ -111,6 +111,7 @@ def test_drawn_twice_the_bytes_are_the_same(points: list[Point]) -> None:
     assert once == again
 
 
+@pytest.mark.slow
 def test_no_two_elements_of_a_page_share_an_id(points: list[Point]) -> None:
     ids = [name for draw in OF_POINTS for name in re.findall(r' id="([^"]+)"', draw(points).html())]
     assert len(ids) == len(set(ids)) > 0

@@ -56,6 +56,7 @@ def test_invalid_points_are_drawn(draw: Callable[[Sequence[Point]], Figure], poi
     check(draw([dataclasses.replace(point, validity=late) for point in points]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", OF_TRIALS, ids=lambda f: f.__name__)
 def test_figures_of_one_trial(draw: Callable[[store.TrialData], Figure], trials: list[store.TrialData]) -> None:
     for trial in trials:
@@ -174,6 +175,7 @@ def test_a_legend_breaks_where_it_must(size: str) -> None:
     assert legend.height(items, size) > legend.height(items[:1], size)
 
 
+@pytest.mark.slow
 def test_drawn_twice_the_bytes_are_the_same_and_ids_are_unique(
     trials: list[store.TrialData], points: list[Point]
 ) -> None:

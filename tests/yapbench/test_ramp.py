@@ -19,6 +19,8 @@ from yapbench.stats import Estimate
 from yapbench.streams import measures, ramp
 from yapbench.streams.results import StreamResults
 
+pytestmark = pytest.mark.slow  # each page is built whole
+
 LEVELS = (1, 5, 10)
 NO_GPU = Devices(*[Estimate.missing("no GPU was watched")] * 4)
 GPU = Devices(*[Estimate(value, n=9) for value in (40.0, 90.0, 3000.0, 3500.0)])

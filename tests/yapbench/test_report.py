@@ -16,6 +16,8 @@ from yapbench.errors import CorruptFile, NothingRan, UsageError
 from yapbench.report.gather import gather
 from yapbench.report.publish import portable
 
+pytestmark = pytest.mark.slow  # each page is built whole
+
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 

@@ -17,6 +17,8 @@ from yapbench.pacing.streaming import StreamOptions
 from yapbench.report import certificate
 from yapbench.report.gather import gather
 
+pytestmark = pytest.mark.slow  # each page is built whole
+
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:

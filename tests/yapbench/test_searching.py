@@ -86,6 +86,7 @@ def renumber(source: Path, target: Path, repeat: int) -> None:
     pq.write_table(rows, target, write_page_checksum=True)
 
 
+@pytest.mark.slow
 def test_all_probes_end_up_in_one_file(tmp_path: Path) -> None:
     server, said = Server(tmp_path / "made"), list[str]()
     folder = tmp_path / "trial"

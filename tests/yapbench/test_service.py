@@ -20,6 +20,7 @@ from yapbench.supervise import ProcessId
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="supervision needs Linux")
 
 
+@pytest.mark.slow
 def test_up_status_logs_down(tmp_path: Path) -> None:
     port = free_port()
     try:
@@ -47,6 +48,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_it_survives_its_caller_killed_with_its_whole_group(tmp_path: Path) -> None:
     mark, port = new_mark(), free_port()
     words = [sys.executable, "-c", CALLER, mark, str(port), str(tmp_path)]
@@ -60,6 +62,7 @@ def test_it_survives_its_caller_killed_with_its_whole_group(tmp_path: Path) -> N
     assert left_after(mark, port) == ""
 
 
+@pytest.mark.slow
 def test_down_ends_what_a_killed_guard_has_left(tmp_path: Path) -> None:
     mark = new_mark()
     made = command(mark)

@@ -24,6 +24,8 @@ from yapbench.store import TrialData
 from yapbench.streams import cost, measures, titles
 from yapbench.streams.times import Stream
 
+pytestmark = pytest.mark.slow  # each page is built whole
+
 S = 1_000_000_000
 Gauge = Callable[[float], float]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.yapbench import made_up, made_up_sessions
 from tests.yapbench import made_up_streams as streams
 from yapbench import store
@@ -30,6 +32,7 @@ def test_the_conclusion_says_what_the_rows_hold(tmp_path: Path) -> None:
     assert f"WER {100 * (results.points[0]['wer'].value or 0):.1f} % at 1" in text
 
 
+@pytest.mark.slow
 def test_every_figure_of_a_notebook_is_drawn(tmp_path: Path) -> None:
     results = StreamResults(made_up_sessions.trial(tmp_path / "t", levels=[1, 8], count=40, failing_from=8))
     figures = [results.eos(), results.ttfp(), results.ecdf(), results.sessions(), results.failures()]

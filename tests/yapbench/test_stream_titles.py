@@ -18,6 +18,8 @@ from yapbench.measures import Point
 from yapbench.stats import Estimate
 from yapbench.streams import titles
 
+pytestmark = pytest.mark.slow  # each page is built whole
+
 ZERO = Estimate(0.0, 0.0, 0.0, 140)
 SHOWN = {"upwr": near(0.1), "upsr": near(0.8), "normalized_erasure": near(0.15)}
 SEEN = {

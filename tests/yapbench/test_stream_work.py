@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.yapbench import made_up_sessions
 from tests.yapbench.test_stream_findings import INVALID, near, point
 from yapbench import report
@@ -51,6 +53,7 @@ def test_another_load_another_look_ahead_and_invalid_points_are_not_held_against
     assert work.unequal([one, other_load, other_ahead, late, unknown]) is None
 
 
+@pytest.mark.slow
 def test_the_page_warns_at_its_head_and_below_the_figures_of_times(tmp_path: Path) -> None:
     folder = tmp_path / "wires"
     made_up_sessions.trial(folder / "aaaaaaaaaaaa", client="echo_pcm", partials=4, levels=(8,))

@@ -181,6 +181,7 @@ async def test_one_alone_waits_for_nobody() -> None:
     pacer.close()
 
 
+@pytest.mark.slow
 def test_processes_that_count_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "tally"
     Tally.prepare(path, points=1)

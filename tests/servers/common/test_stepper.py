@@ -154,6 +154,7 @@ async def test_nothing_to_do_wakes_nobody() -> None:
         assert stepper.counts.steps == 0
 
 
+@pytest.mark.slow
 async def test_looks_keep_to_absolute_ticks() -> None:
     ears, looks = Ears(), []
     async with running(ears, step_s=0.05) as (pool, stepper):

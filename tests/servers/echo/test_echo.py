@@ -134,12 +134,14 @@ def test_a_stall_freezes_the_whole_server_health_included(start_echo: StartEcho,
     assert [row["injected_s"] >= 1.5 for row in read_rows(log, "stall", 1)] == [True]
 
 
+@pytest.mark.slow
 def test_scripted_errors_over_http(start_echo: StartEcho, body: bytes) -> None:
     echo = start_echo("--error-rate=0.5", "--error-status=418", "--seed=1")
     statuses = [httpx.post(f"{echo.url}/raw", content=body).status_code for _ in range(20)]
     assert set(statuses) == {200, 418}
 
 
+@pytest.mark.slow
 def test_garbage_and_a_cut_connection_over_http(start_echo: StartEcho, body: bytes) -> None:
     garbage = httpx.post(f"{start_echo('--garbage-rate=1').url}/raw", content=body)
     assert garbage.status_code == 200
@@ -149,6 +151,7 @@ def test_garbage_and_a_cut_connection_over_http(start_echo: StartEcho, body: byt
         httpx.post(f"{start_echo('--drop-rate=1').url}/raw", content=body)
 
 
+@pytest.mark.slow
 def test_an_answer_that_never_comes(start_echo: StartEcho, body: bytes) -> None:
     echo = start_echo("--never-final-rate=1")
     with pytest.raises(httpx.ReadTimeout):
@@ -205,6 +208,7 @@ def test_garbage_from_a_client_is_named_and_ends_the_session(start_echo: StartEc
         assert stream.close_code == 1007
 
 
+@pytest.mark.slow
 def test_half_open_and_garbled_connections_harm_nobody(start_echo: StartEcho, body: bytes) -> None:
     echo = start_echo("--body-timeout-s=0.5")
     head = b"POST /raw HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
@@ -222,6 +226,7 @@ def test_half_open_and_garbled_connections_harm_nobody(start_echo: StartEcho, bo
     wait_until_idle(echo.url)
 
 
+@pytest.mark.slow
 def test_queue_mode_serves_at_its_capacity_in_order(start_echo: StartEcho, body: bytes, tmp_path: Path) -> None:
     log = tmp_path / "delays.jsonl"
     echo = start_echo("--service-ms=50", "--workers=2", f"--delay-log={log}")
@@ -238,6 +243,7 @@ def test_queue_mode_serves_at_its_capacity_in_order(start_echo: StartEcho, body:
     assert finished_s == sorted(finished_s)
 
 
+@pytest.mark.slow
 def test_a_full_queue_refuses_at_once(start_echo: StartEcho, body: bytes) -> None:
     echo = start_echo("--service-ms=1000", "--queue-limit=1")
     with httpx.Client() as client, ThreadPoolExecutor(6) as pool:

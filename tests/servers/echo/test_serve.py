@@ -136,6 +136,7 @@ def test_sigterm_lets_a_session_finish(start_echo: StartEcho) -> None:
     assert echo.process.wait(timeout=20) == 0
 
 
+@pytest.mark.slow
 def test_the_drain_has_an_end(start_echo: StartEcho) -> None:
     echo = start_echo("--drain-timeout-s=0.3")
     with connect(echo.ws) as stream:

@@ -131,6 +131,7 @@ async def test_many_at_once_get_their_own(start: Start) -> None:
     assert max(server.model.batches) > 1
 
 
+@pytest.mark.slow
 async def test_a_long_file_keeps_a_short_one_waiting_for_a_batch_at_most(start: Start) -> None:
     """Of its many pieces two are in line at any time."""
     server = start(max_audio_s=2, batch_size=2, delay_s=0.05)

@@ -125,6 +125,7 @@ async def test_a_model_thread_that_ends_is_said(start: Start) -> None:
     assert answer.status_code == 500
 
 
+@pytest.mark.slow
 async def test_a_slow_sender_keeps_nobody_waiting(start: Start) -> None:
     """A body that trickles: its neighbour is answered long before it is complete."""
 

@@ -210,6 +210,7 @@ async def test_a_client_that_leaves_in_the_midst_leaves_nothing(start: Start) ->
     assert server.post("/transcribe", content=file_of(say(1)), headers=AUDIO).json() == {"text": "w1"}
 
 
+@pytest.mark.slow
 def test_a_refused_client_may_linger_and_is_then_closed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("servers.parakeet.uploads.refusal.LINGER_S", 0.3)
     client = talk(start(max_upload_mb=1), "Content-Type: audio/wav\r\nContent-Length: 500000000")

@@ -44,6 +44,7 @@ def detector() -> SmartTurnV3:
     return SmartTurnV3(weights.locate("auto"))
 
 
+@pytest.mark.slow
 def test_the_server_answers_what_the_model_says(server: Any, detector: SmartTurnV3) -> None:
     clip = hum(2.0)
 

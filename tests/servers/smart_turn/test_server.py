@@ -120,6 +120,7 @@ def locked(start: Callable[..., Any]) -> Any:
     return start(AUTH_KEY="right")
 
 
+@pytest.mark.slow
 async def test_overload_is_refused_at_once_and_the_accepted_keep_their_deadline(slow: Any) -> None:
     results = await ask_all(slow.url, [0.5] * 24)
 
@@ -178,6 +179,7 @@ async def test_a_request_past_its_deadline_gets_504(start: Callable[..., Any]) -
     assert hasty.status()["expired"] == 1
 
 
+@pytest.mark.slow
 def test_a_trace_tells_the_way_of_a_request(start: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     traced = start(f"--trace-path={path}")
