@@ -25,10 +25,15 @@ _log = logging.getLogger("servers.serve")
 SettingsT = TypeVar("SettingsT", bound=BaseServerSettings)
 KEEP_ALIVE_S = 75
 PONG_TIMEOUT_S = 20.0
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 
 def serve(
-    settings: SettingsT, app_factory: Callable[[SettingsT], FastAPI], *, unacknowledged_s: float | None = None
+    settings: SettingsT,
+    app_factory: Callable[[SettingsT], FastAPI],
+    *,
+    unacknowledged_s: float | None = None,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
 ) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code: 0 after a clean end, 1 if it cannot start.
 
@@ -38,6 +43,8 @@ def serve(
     A WebSocket client that answers no ping for 20 s is closed; but where a server stops reading from a client that
     sends faster than it hears, the answer stands behind audio. With `unacknowledged_s` pings are sent and not
     waited for, and the system gives up a client whose machine acknowledges nothing, or takes nothing, for so long.
+
+    A larger WebSocket message than `max_message_bytes` is refused with 1009 by the size that its head declares.
     """
     logs.configure(server=settings.server, level=settings.log_level, style=settings.log_format)
     for name, near in misspelt(type(settings), os.environ):
@@ -54,7 +61,8 @@ def serve(
         lower_switch_interval()
         try:
             app = app_factory(settings)
-            return _run(settings, app, listener, waits_for_pongs=unacknowledged_s is None)
+            waits_for_pongs = unacknowledged_s is None
+            return _run(settings, app, listener, waits_for_pongs=waits_for_pongs, max_message_bytes=max_message_bytes)
         except StartupRefused as error:
             return _refuse(settings, str(error))
         except OSError as error:
@@ -66,7 +74,7 @@ def serve(
 
 def has_key(settings: BaseServerSettings) -> bool:
     """Whether clients must present a key (STATUS_KEY guards only the operator's routes)."""
-    names = [row.name for row in table(type(settings)) if row.secret and row.name.endswith("_key")]
+    names = [row.name for row in table(type(settings)) if row.secret and row.name.endswith(("_key", "_keys"))]
     return any(getattr(settings, name) for name in names if name != "status_key")
 
 
@@ -103,13 +111,21 @@ class _DrainingServer(uvicorn.Server):
         return await super().on_tick(counter) or drained
 
 
-def _run(settings: BaseServerSettings, app: FastAPI, listener: socket.socket, *, waits_for_pongs: bool) -> int:
+def _run(
+    settings: BaseServerSettings,
+    app: FastAPI,
+    listener: socket.socket,
+    *,
+    waits_for_pongs: bool,
+    max_message_bytes: int,
+) -> int:
     config = uvicorn.Config(
         app,
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
+        ws_max_size=max_message_bytes,
         ws_ping_timeout=PONG_TIMEOUT_S if waits_for_pongs else None,
         lifespan="on",
         log_config=None,

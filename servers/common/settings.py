@@ -70,6 +70,8 @@ class BaseServerSettings(BaseSettings):
 
     server: ClassVar[str] = "server"
     """The server's name: in logs, metrics, traces and /status."""
+    required_secrets: ClassVar[tuple[str, ...]] = ()
+    """Names of secret knobs without which it does not start: a harness that starts it makes what is missing."""
 
     host: str = knob("0.0.0.0", help="Address to listen on.", min_length=1)
     port: int = knob(8000, help="TCP port; 0 takes a free one and logs it.", ge=0, le=65535)

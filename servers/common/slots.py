@@ -121,9 +121,13 @@ class Slot(Generic[R]):
     def stop(self) -> None:
         """Nothing more is stepped for this stream."""
         self._is_over = True
-        self._pieces.clear()
-        self._part, self._part_size, self.waiting_samples = None, 0, 0
-        self._pool.note_idle(self)
+        self._drop()
+
+    def restart(self) -> None:
+        """Another stream begins in this seat; audio that waits is forgotten. A step that runs now (`is_stepping`) was
+        begun for the earlier one and still brings its result."""
+        self._is_first, self._has_cut, self._has_new_audio = True, False, False
+        self._drop()
 
     def leave(self) -> None:
         """Give the seat back; it is free once no step that contains it runs. Again: nothing happens."""
@@ -137,6 +141,11 @@ class Slot(Generic[R]):
         self._asked_s = at_s
         self.waiting_samples -= len(piece.samples)
         return frame, piece
+
+    def _drop(self) -> None:
+        self._pieces.clear()
+        self._part, self._part_size, self.waiting_samples = None, 0, 0
+        self._pool.note_idle(self)
 
     def _fill(self, samples: Audio, at_s: float) -> None:
         position = 0

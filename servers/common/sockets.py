@@ -12,10 +12,13 @@ REASON_BYTES: Final = 123
 """Room for words in a close frame."""
 
 
-async def send(websocket: WebSocket, message: str) -> None:
-    """Raises WebSocketDisconnect when the client is gone."""
+async def send(websocket: WebSocket, message: str | bytes) -> None:
+    """As a text or a binary frame. Raises WebSocketDisconnect when the client is gone."""
     try:
-        await websocket.send_text(message)
+        if isinstance(message, str):
+            await websocket.send_text(message)
+        else:
+            await websocket.send_bytes(message)
     except RuntimeError as error:
         # uvicorn has closed this connection itself (too large a message, no pong) and has not said so yet.
         raise WebSocketDisconnect(1006) from error

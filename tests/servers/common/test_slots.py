@@ -194,6 +194,29 @@ def test_the_next_stream_in_a_seat_begins_anew() -> None:
     assert frame.first and frame.samples.tolist() == numbers(FIRST, start=100).tolist()
 
 
+def test_a_stream_that_restarts_forgets_its_audio_and_begins_anew() -> None:
+    pool = pool_of(1)
+    slot = pool.take(ignore)
+    slot.append(numbers(18), at_s=0.0)
+    pool.pick(1)
+    slot.take(at_s=0.0)
+    slot.restart()
+    assert slot.is_stepping and not slot.waiting_samples
+    slot.append(numbers(8, start=100), at_s=0.0)
+    pool.put_back(slot)
+    (frame,) = drain(pool)
+    assert frame.first and frame.samples.tolist() == [100, 101, 102, 103, 104, 105, 106]
+
+
+def test_a_restart_without_audio_leaves_nothing_to_step() -> None:
+    pool = pool_of(1)
+    slot = pool.take(ignore)
+    slot.append(numbers(20), at_s=0.0)
+    slot.restart()
+    assert (pool.due, drain(pool), slot.waiting_samples) == (0, [], 0)
+    assert not slot.end(at_s=0.0)
+
+
 def test_a_stopped_stream_is_never_stepped() -> None:
     pool = pool_of(1)
     slot = pool.take(ignore)
