@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIMES = {"torch", "onnxruntime", "transformers", "nemo", "vllm", "silero_vad"}
-MAY_IMPORT_A_RUNTIME = re.compile(r"servers/\w+/(model\w*\.py|vad\.py|tiny/\w+\.py)$")
+MAY_IMPORT_A_RUNTIME = re.compile(r"servers/\w+/(model\w*\.py|model/\w+\.py|vad\.py|tiny/\w+\.py)$")
 
 
 def imports(path: Path) -> set[str]:
