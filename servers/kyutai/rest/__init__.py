@@ -1,0 +1,1 @@
+"""Over HTTP: a whole file and its words, and what the server says of itself."""

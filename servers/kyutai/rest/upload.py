@@ -1,0 +1,76 @@
+"""A request's body as a file without a name: in memory while it is small, and gone however the request ends."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import IO, Final, TypeVar, cast
+
+from starlette.requests import ClientDisconnect, Request
+
+from servers.common.errors import BadInput, BodyTimeout, TooLarge
+from servers.common.limits import declared_bytes
+
+T = TypeVar("T")
+MEMORY_BYTES: Final = 4_000_000
+STALL_S: Final = 30.0
+"""A client that sends nothing for so long has stopped."""
+
+
+@asynccontextmanager
+async def receive(request: Request, *, limit_bytes: int) -> AsyncIterator[IO[bytes]]:
+    """The whole body, at its beginning. Raises TooLarge (by its declared length, else as it comes), BodyTimeout,
+    BadInput (empty) and starlette's ClientDisconnect."""
+    _check_size(declared_bytes(request) or 0, limit_bytes)
+    with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as spool:
+        size, more = 0, True
+        while more:
+            portion, more = await _next_portion(request)
+            size += len(portion)
+            _check_size(size, limit_bytes)
+            spool.write(portion)
+        if not size:
+            raise BadInput("the body is empty", field="body", limit="a file with audio")
+        spool.seek(0)
+        yield cast(IO[bytes], spool)
+
+
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """What `work` returns; cancels it and raises ClientDisconnect when the client hangs up first."""
+    task = asyncio.ensure_future(work)
+    watch = asyncio.create_task(_cancel_when_gone(request, task))
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if watch.done():
+            raise ClientDisconnect from None
+        raise
+    finally:
+        watch.cancel()
+        task.cancel()
+
+
+async def _cancel_when_gone(request: Request, task: asyncio.Future[T]) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()
+
+
+async def _next_portion(request: Request) -> tuple[bytes, bool]:
+    """And whether more comes."""
+    try:
+        async with asyncio.timeout(STALL_S):
+            message = await request.receive()
+    except TimeoutError:
+        raise BodyTimeout("the body stopped coming", field="body", limit=f"{STALL_S:g} s") from None
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _check_size(size: int, limit_bytes: int) -> None:
+    if size > limit_bytes:
+        message = "the file is too large (KYUTAI_MAX_UPLOAD_MB)"
+        raise TooLarge(message, field="body", limit=f"{limit_bytes / 1e6:g} MB")
