@@ -27,6 +27,8 @@ _NAMES: Final = {
     "batch_size": "largest batch",
     "max_batch": "largest batch",
     "max_streams": "seats",
+    "lm_dtype": "dtype",
+    "codec_dtype": "codec's dtype",
 }
 _COUNTED: Final = {"sessions": "session", "threads": "thread"}
 """Settings that count things: said as "2 sessions"."""
@@ -37,7 +39,17 @@ _SPOKEN: Final = {
     "phases": {"random": "random phases", "aligned": "frames all at once", "ends": "all end at once"},
 }
 
-_SAY_THEMSELVES: Final = (ENGINE, "model", "dtype", "precision", "device", "torch_compile", "client", "decoder")
+_SAY_THEMSELVES: Final = (
+    ENGINE,
+    "model",
+    "dtype",
+    "lm_dtype",
+    "precision",
+    "device",
+    "torch_compile",
+    "client",
+    "decoder",
+)
 """Settings whose values need no name beside them."""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from servers.common.settings import BaseServerSettings, SettingsError, effective, load, table
+from yapbench import keys
 from yapbench.errors import UsageError
 
 
@@ -63,6 +64,10 @@ _STREAMING_MODELS = (("auto", 3.0), ("tiny", 1.0))
 # not measured on a GPU.
 _OFFLINE_MODELS = (("auto", 6.0), ("tiny", 1.0))
 
+# 1.3 billion parameters in bfloat16 are 2.6 GB with Mimi, CUDA itself 0.5, and each of 64 seats 98 MB of keys and
+# values for the language model, 8 for Mimi: calculated, not measured on a GPU.
+_KYUTAI_MODELS = (("auto", 11.0), ("tiny", 1.0))
+
 _ECHO_WIRES = ("echo", "echo_upload", "echo_pcm", "echo_json", "echo_msgpack")
 
 CATALOG = (
@@ -72,6 +77,7 @@ CATALOG = (
     CatalogEntry("echo", "servers.echo", _ECHO_WIRES, "light", scripted=True),
     CatalogEntry("fastconformer", "servers.fastconformer", ("fastconformer",), "nemo", (), _STREAMING_MODELS),
     CatalogEntry("parakeet", "servers.parakeet", ("parakeet", "parakeet_upload"), "nemo", (), _OFFLINE_MODELS),
+    CatalogEntry("kyutai", "servers.kyutai", ("kyutai", "kyutai_json", "kyutai_marker"), "torch", (), _KYUTAI_MODELS),
 )
 
 DISK_GB = {"torch": DiskNeed(without_gpu=1.3, with_gpu=8.0), "nemo": DiskNeed(without_gpu=2.4, with_gpu=9.0)}
@@ -101,8 +107,13 @@ def environment_of(entry: CatalogEntry, settings: Mapping[str, Any]) -> str:
 
 def environment_of_flags(entry: CatalogEntry, words: Sequence[str]) -> str:
     """The same for a command line. Raises UsageError for words that the server would refuse."""
+    return str(getattr(settings_of_flags(entry, words), "environment", entry.environment))
+
+
+def settings_of_flags(entry: CatalogEntry, words: Sequence[str]) -> BaseServerSettings:
+    """`parsed_settings` of a command line. Raises UsageError for words that the server would refuse."""
     try:
-        return str(getattr(load(settings_class(entry), words), "environment", entry.environment))
+        return load(settings_class(entry), words)
     except SettingsError as error:
         raise UsageError(f"{entry.name}: {error}") from error
 
@@ -146,9 +157,7 @@ def effective_settings(entry: CatalogEntry, settings: Mapping[str, Any]) -> dict
 
 def secrets(entry: CatalogEntry) -> dict[str, str]:
     """The server's keys as its environment and .env give them, by variable: what a client must have too."""
-    values = parsed_settings(entry, {})
-    found = {knob.env[0]: getattr(values, knob.name) for knob in table(settings_class(entry)) if knob.secret}
-    return {name: value.get_secret_value() for name, value in found.items() if value is not None}
+    return dict(keys.for_start(parsed_settings(entry, {})).given)
 
 
 def written(value: object) -> str:

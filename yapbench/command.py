@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yapbench import catalog, envs
+from yapbench import catalog, envs, keys
 from yapbench.errors import UsageError
+from yapbench.keys import Keys
 from yapbench.probe import port_is_free
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -123,10 +124,11 @@ def foreground(name: str, flags: Sequence[str]) -> int:
     entry = catalog.lookup(name)
     try:
         environment = catalog.environment_of_flags(entry, flags)
+        known = keys.for_start(catalog.settings_of_flags(entry, flags))
     except UsageError:  # --help too: the server's own parser says best what it does not take
-        environment = entry.environment
+        environment, known = entry.environment, Keys()
     argv = (str(envs.interpreter(environment)), "-m", entry.module, *flags)
-    command = Command(server=name, argv=argv, host="", port=0)
+    command = Command(server=name, argv=argv, host="", port=0, secrets=known.made)
     if not {"--help", "-h"} & set(flags):
-        print(command.line, flush=True)
+        print(*known.words(), command.line, sep="\n", flush=True)
     os.execve(argv[0], argv, command.environment())

@@ -32,6 +32,8 @@ COMPLETE = ".complete"
 CPU_ONLY = CHECKOUT / "servers" / "cpu_only.txt"
 OF_NO_SERVER = {"bench": CHECKOUT / "benchmarks" / "requirements.txt"}
 """Environments that no catalogue server runs in, made by `yapbench install <name>`, and their requirements."""
+ALONE = {"bench": CHECKOUT / "benchmarks" / "requirements-alone.txt"}
+"""What some of them hold without what it asks for."""
 
 _QUIET_PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
 
@@ -54,6 +56,8 @@ class Environment:
     root: Path
     forbidden: Path | None = None
     """Constraints that no package may break: all of its lines count."""
+    alone: Path | None = None
+    """Requirements installed last and without what they ask for, whose pins could not be had beside the others."""
 
     @property
     def path(self) -> Path:
@@ -68,6 +72,8 @@ class Environment:
         }
         if self.forbidden:
             content["forbidden"] = sorted(requirement_lines(self.forbidden))
+        if self.alone:
+            content["alone"] = sorted(requirement_lines(self.alone))
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return self.root / f"{self.name}-{digest[:12]}"
 
@@ -93,6 +99,7 @@ def environment(name: str) -> Environment:
         CHECKOUT / "constraints.txt",
         Path(root).expanduser().resolve(),
         None if cuda_is_visible() else CPU_ONLY,
+        ALONE.get(name),
     )
 
 
@@ -165,6 +172,9 @@ def build(wanted: Environment, *, say: Callable[[str], None] = print) -> Path:
             ("python -m venv", [sys.executable, "-m", "venv", str(wanted.path)]),
             ("pip install", [str(wanted.python), "-m", "pip", "install", *files, *pins]),
         ]
+        if wanted.alone:
+            alone = [str(wanted.python), "-m", "pip", "install", "--no-deps", "-r", str(wanted.alone)]
+            steps.append(("pip install --no-deps", alone))
         began_s = time.monotonic()
         for step, argv in steps:
             say(f"environment {wanted.name!r}: {step} ...")

@@ -11,7 +11,7 @@ from typing import Any, Final
 ENGINE: Final = "engine"
 """The name under which ENGINE_PARTS are said as one: "tiny bfloat16, compiled"."""
 
-ENGINE_PARTS: Final = ("model", "device", "dtype", "precision", "torch_compile", "cuda_graphs")
+ENGINE_PARTS: Final = ("model", "device", "dtype", "lm_dtype", "precision", "torch_compile", "cuda_graphs")
 """Settings that choose what computes. Some models have not all of them."""
 
 SENT: Final = ("corpus", "noise", "snr_db")
@@ -62,6 +62,8 @@ def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("device", "dtype"):
         if name in setting and found.get(name):
             setting[name] = str(found[name]).removeprefix("torch.")
+    if "lm_dtype" in setting and found.get("dtype"):
+        setting["lm_dtype"] = str(found.get("lm_dtype") or found["dtype"]).removeprefix("torch.")
     if "precision" in setting and found.get("dtype"):
         dtype = str(found["dtype"]).removeprefix("torch.")
         setting["precision"] = PRECISIONS.get(dtype, dtype)
@@ -111,7 +113,8 @@ def model_name(info: Mapping[str, Any]) -> str:
 
 
 def _engine(setting: Mapping[str, Any], model: str) -> str:
-    words = [model, str(setting.get("dtype") or setting.get("precision") or "")]
+    names = ("dtype", "lm_dtype", "precision")
+    words = [model, *(str(setting[name]) for name in names if setting.get(name))]
     if str(setting.get("device") or "cpu") not in ("cpu", "auto"):
         words.append(f"on {setting['device']}")
     text = " ".join(word for word in words if word)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from yapbench import axes, catalog, certificate, load, machine, process, provenance, searching, store
+from yapbench import axes, catalog, certificate, keys, load, machine, process, provenance, searching, store
 from yapbench.capacity.options import SearchOptions
 from yapbench.echo import script as echo_script
 from yapbench.errors import ServerDied, ServerError, UsageError
@@ -44,6 +44,8 @@ class Run:
         self._started = datetime.now(UTC)
         self._started_s = time.monotonic()
         self._pinning = machine.pinning()
+        self._keys: dict[str, str] = {}
+        """What clients need, by environment variable."""
 
     @classmethod
     def from_parameters(cls, server: str, notebook: str, parameters: Mapping[str, Any]) -> Self:
@@ -74,6 +76,7 @@ class Run:
                     f"url={trial.url}: the settings {sorted(trial.settings)} of a running server cannot be set"
                 )
             self.server = process.attach(trial.url)
+            self._keys = catalog.secrets(catalog.lookup(trial.server))
             self._obtained = self.server.wait_until_compiled(COMPILE_TIMEOUT_S)
             return self.server
         settings = dict(trial.settings)
@@ -82,6 +85,8 @@ class Run:
         if trial.script is not None:
             said = echo_script.script_of(trial.corpus, trial.script)
             settings["script"] = str(echo_script.write(said, self.folder / "script.json"))
+        known = keys.for_start(catalog.parsed_settings(catalog.lookup(trial.server), settings))
+        self._keys = known.all
         try:
             self.server = process.launch(
                 trial.server,
@@ -89,6 +94,7 @@ class Run:
                 log_path=self.folder / "server.log",
                 ready_timeout_s=READY_TIMEOUT_S,
                 cpus=self._pinning.server_cpus,
+                secrets=known.made,
                 checkout=trial.checkout,
             )
             self._obtained = self.server.wait_until_compiled(COMPILE_TIMEOUT_S)
@@ -143,14 +149,17 @@ class Run:
         """Put a load on the server; the rows of its utterances lie in `folder`, those of the machine are returned."""
         assert self.server is not None
         plan = load.Plan(client=self.trial.client, url=self.server.url, corpus=self.trial.corpus, profile=profile)
-        keys = catalog.secrets(catalog.lookup(self.trial.server))
         with (
             Metronome(self._pinning.worker_cpus) as metronome,
             Monitor(self.server) as monitor,
         ):
             self._live.watch(monitor)
             result = load.run(
-                plan, folder=folder, on_progress=self._live.update, cpus=self._pinning.worker_cpus, secrets=keys
+                plan,
+                folder=folder,
+                on_progress=self._live.update,
+                cpus=self._pinning.worker_cpus,
+                secrets=self._keys,
             )
         return result, [*monitor.rows(), *metronome.rows(), *result.machine_rows]
 

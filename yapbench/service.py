@@ -78,14 +78,19 @@ def restart(
 
     Raises UsageError, and leaves it alone, when it was not up or a change is refused; else like `up`.
     """
+    settings = settings_of(name, run=run) | dict(changes)
+    catalog.parsed_settings(catalog.lookup(name), settings)
+    down(name, run=run)
+    return up(name, settings, ready_timeout_s=ready_timeout_s, secrets=secrets, run=run)
+
+
+def settings_of(name: str, *, run: Path = RUN) -> dict[str, str]:
+    """The flags that the server was started with, by name. Raises UsageError when it was not up."""
     facts = _facts(run / name)
     if facts is None:
         raise UsageError(f"{name} is not up: `yapbench up {name}`")
     words = list(facts["command"])
-    settings = flag_values(words[words.index("-m") + 2 :]) | dict(changes)
-    catalog.parsed_settings(catalog.lookup(name), settings)
-    down(name, run=run)
-    return up(name, settings, ready_timeout_s=ready_timeout_s, secrets=secrets, run=run)
+    return flag_values(words[words.index("-m") + 2 :])
 
 
 def flag_values(words: Sequence[str]) -> dict[str, str]:

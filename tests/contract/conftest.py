@@ -24,9 +24,9 @@ ECHO_WIRES = [name for name in catalog.lookup("echo").clients if name in clients
 """The streaming wires that echo speaks; others are tested against a server of their own."""
 
 
-def sound(seconds: float, *, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Noise at 16 kHz: no frame of it is silent."""
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * 16_000)).astype(np.float32)
+def sound(seconds: float, *, seed: int = 0, rate_hz: int = 16_000) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Noise: no frame of it is silent."""
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * rate_hz)).astype(np.float32)
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Calls:
             name, url, timeout_s=timeout_s, environment=environment or {}, stream=given, pacer=self.pacer
         )
         utterance = Utterance(id="u", duration_s=seconds, speech_end_s=speech_end_s)
-        payload = client.prepare(utterance, sound(seconds))
+        payload = client.prepare(utterance, sound(seconds, rate_hz=client.sample_rate_hz))
         return await client.exchange(payload, request_id, intended_ns=time.monotonic_ns())
 
     async def on_every_wire(self, url: str, **options: Any) -> dict[str, Exchange]:

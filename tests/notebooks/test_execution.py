@@ -105,6 +105,29 @@ def test_the_notebook_of_parakeet_measures_on_the_wire_that_was_asked_for(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(
+    not envs.environment("torch").is_complete(), reason="needs environment torch (yapbench install kyutai)"
+)
+def test_the_notebook_of_kyutai_measures_with_a_key_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KYUTAI_API_KEY", raising=False)
+    folder = tmp_path / "trial"
+    chosen = {"model": "tiny", "device": "cpu", "lm_dtype": "float32", "client": "kyutai_json", "seats": 2}
+    load = {"concurrency": "1,2", "requests": 4, "warmup": 1, "pace": 2, "out_dir": folder}
+    given = [word for name, value in (chosen | load).items() for word in ("-p", name, str(value))]
+    done = papermill("20_kyutai", tmp_path / "out.ipynb", *given, timeout_s=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    data = read_trial(folder)
+    assert (data.info["client"], data.info["settings"]["seats"]) == ("kyutai_json", 2)
+    assert 'KYUTAI_API_KEY="$KYUTAI_API_KEY" ' in data.info["server_command"]
+    assert list(data.utterances["outcome"].unique()) == ["ok"]
+    assert all("-tiny-" in one for one in data.utterances["utterance_id"])
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "tiny in float32 on cpu" in text and "<svg" in text and '"output_type": "error"' not in text
+    assert servers_left(str(folder)) == []
+
+
+@pytest.mark.slow
 def test_an_unknown_parameter_is_refused_before_any_server_starts(tmp_path: Path) -> None:
     folder = tmp_path / "trial"
     done = papermill("10_smart_turn", tmp_path / "out.ipynb", "-p", "windw_ms", "2", "-p", "out_dir", str(folder))

@@ -60,6 +60,12 @@ def test_the_p95_is_held_against_single_calls_of_the_bare_model(p95_ms: float, r
     assert found.result == result and found.value == pytest.approx(p95_ms - 8)
 
 
+def test_an_answer_that_takes_several_calls_is_held_against_all_of_them() -> None:
+    bar = replace(P95, calls=3)
+    (found,) = bars.judge(bar, [level(1, 100.0, p95_ms=25.9)], [alone(1, 100.0, p95_ms=8.0)])
+    assert found.result == "met" and found.value == pytest.approx(1.9) and "8.00 ms x 3" in found.bare
+
+
 @pytest.mark.parametrize(
     ("levels", "bare", "lack"),
     [

@@ -105,6 +105,17 @@ def test_files_come_before_live_chunks_and_are_another_load_of_the_same_bare_mod
     assert (CHECKOUT / found.bare).is_file()
 
 
+def test_the_seats_of_kyutai_are_the_sizes_of_its_bare_model() -> None:
+    found = lookup("kyutai")
+    assert found
+    rush, live, *rest = cells_of(found, {})
+    assert (rush.parameters["pace"], live.parameters.get("pace")) == (0, None) and rush.mode == live.mode
+    assert rush.batch_sizes == [1, 400] and (CHECKOUT / found.bare).is_file()
+    assert {cell.trial.client for cell in rest} == {"kyutai", "kyutai_json"}
+    cpu = cells_of(found, {"device": "cpu", "model": "tiny", "threads": 1, "seats": 4, "concurrency": [1, 4]})
+    assert not any({"cuda_graphs", "graph_batches"} & cell.parameters.keys() for cell in cpu)
+
+
 def test_streams_on_a_cpu_have_no_recorded_graphs() -> None:
     found = streams(device="cpu", model="random", max_batch=2, threads=1)
     assert not any({"cuda_graphs", "graph_batches"} & cell.parameters.keys() for cell in found)

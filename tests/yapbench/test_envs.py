@@ -7,6 +7,7 @@ import hashlib
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ from yapbench.envs import Environment, InstallFailed
 from yapbench.errors import UsageError
 
 
-def wheel(folder: Path) -> str:
+def wheel(folder: Path, *, needs: str = "") -> str:
     """A requirement that is a tiny package on disk, complete with its RECORD."""
+    needed = f"Requires-Dist: {needs}\n" if needs else ""
     path = folder / "tiny_words-1.2-py3-none-any.whl"
     files = {
         "tiny_words.py": "WORDS = 3\n",
-        "tiny_words-1.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny-words\nVersion: 1.2\n",
+        "tiny_words-1.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny-words\nVersion: 1.2\n" + needed,
         "tiny_words-1.2.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = ""
@@ -97,6 +99,18 @@ def test_a_build_that_fails_says_why_and_leaves_nothing_complete(tmp_path: Path)
     assert said == ["environment 'tiny': python -m venv ...", "environment 'tiny': pip install ..."]
 
 
+@pytest.mark.slow
+def test_what_stands_alone_is_installed_without_what_it_asks_for(tmp_path: Path) -> None:
+    alone = tmp_path / "requirements-alone.txt"
+    alone.write_text(wheel(tmp_path, needs="not-to-be-had==1"))
+    wanted = replace(tiny(tmp_path, "pip"), alone=alone)
+    assert wanted.path != tiny(tmp_path, "pip").path
+    said: list[str] = []
+    done = subprocess.run([envs.build(wanted, say=said.append), "-c", "import tiny_words"], check=False)
+    assert done.returncode == 0
+    assert said[2] == "environment 'tiny': pip install --no-deps ..."
+
+
 def test_a_complete_environment_is_left_alone(tmp_path: Path) -> None:
     wanted = tiny(tmp_path, "anything")
     wanted.path.mkdir(parents=True)
@@ -141,10 +155,11 @@ def test_one_server_may_have_two_environments(monkeypatch: pytest.MonkeyPatch, t
     for name in ("MODEL_ID", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.setenv(name, "")
     torch = envs.environment("torch")
-    assert torch.requirements == (CHECKOUT / "servers/smart_turn/requirements-torch.txt",)
+    files = ("smart_turn/requirements-torch.txt", "kyutai/requirements.txt")
+    assert torch.requirements == tuple(CHECKOUT / "servers" / name for name in files)
     assert {"torch", "fastapi"} <= set(envs.requirements_of("smart_turn", "torch"))
     assert "torch" not in envs.requirements_of("smart_turn")
-    with pytest.raises(UsageError, match="run `yapbench install smart_turn --model=v2`"):
+    with pytest.raises(UsageError, match="run `yapbench install kyutai or smart_turn --model=v2`"):
         envs.interpreter("torch")
     said: list[str] = []
     assert envs.install("smart_turn", say=said.append) == Path(sys.executable)

@@ -47,6 +47,12 @@ def test_the_device_is_said_where_it_is_no_cpu() -> None:
     assert setting_of(asked)["engine"] == "v2 bfloat16 on cuda:0, CUDA graphs"
 
 
+def test_the_dtype_of_a_language_model_is_the_one_obtained() -> None:
+    asked = {"settings": {"model": "tiny", "device": "cpu", "lm_dtype": "float16", "codec_dtype": "float32"}}
+    found = setting_of(asked | {"obtained": {"dtype": "torch.float32"}})
+    assert (found["lm_dtype"], found["engine"]) == ("float32", "tiny float32")
+
+
 def test_a_server_without_a_model_keeps_its_settings() -> None:
     assert setting_of({"settings": {"delay_ms": 3}, "obtained": {"dtype": "float32"}}) == {"delay_ms": 3}
     assert setting_of({"settings": {"model": "v3-onnx"}})["engine"] == "v3-onnx"  # a trial that never started

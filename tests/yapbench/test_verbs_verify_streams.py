@@ -12,6 +12,7 @@ import pytest
 
 from servers.common import hub
 from servers.fastconformer import weights
+from servers.kyutai import weights as kyutai
 from servers.parakeet import weights as parakeet
 from yapbench import envs
 from yapbench.corpus import Utterance
@@ -19,7 +20,7 @@ from yapbench.schema import Outcome
 from yapbench.verbs import expected, transcribing, verify
 from yapbench.verbs.transcribing import Transcript
 
-NEMO = envs.environment("nemo")
+NEMO, TORCH = envs.environment("nemo"), envs.environment("torch")
 STATUS: dict[str, Any] = {
     "model": {"model_id": "tiny", "sha256": "ab" * 32},
     "decoder": "rnnt",
@@ -84,7 +85,7 @@ def test_known_weights_are_held_to_their_texts(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_tiny_checkpoints_in_the_tree_are_the_ones_whose_texts_are_known() -> None:
-    shipped = {hub.sha256(weights.TINY), hub.sha256(parakeet.TINY)}
+    shipped = {hub.sha256(weights.TINY), hub.sha256(parakeet.TINY), hub.sha256(kyutai.TINY / kyutai.WEIGHTS)}
     known = {how[0]: texts for how, texts in expected.TEXTS.items()}
     assert set(known) == shipped
     for texts in known.values():
@@ -102,10 +103,20 @@ def test_a_server_without_decoder_and_look_ahead_is_known_by_its_weights(monkeyp
 @pytest.mark.skipif(not NEMO.is_complete(), reason="needs environment nemo (yapbench install fastconformer)")
 @pytest.mark.parametrize("server", ["fastconformer", "parakeet"])
 def test_the_tiny_model_is_started_checked_and_packed(tmp_path: Path, server: str) -> None:
-    path = tmp_path / "report.tar.gz"
+    check_tiny(tmp_path / "report.tar.gz", server)
 
-    assert verify.verify(server, ["--model=tiny", "--device=cpu", f"--output={path}"]) == 0
 
+@pytest.mark.slow
+@pytest.mark.skipif(not TORCH.is_complete(), reason="needs environment torch (yapbench install kyutai)")
+def test_the_tiny_model_of_a_server_with_seats_is_checked_with_a_key_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KYUTAI_API_KEY", raising=False)
+    check_tiny(tmp_path / "report.tar.gz", "kyutai", "--lm-dtype=float32", "--seats=2")
+
+
+def check_tiny(path: Path, server: str, *flags: str) -> None:
+    assert verify.verify(server, ["--model=tiny", "--device=cpu", *flags, f"--output={path}"]) == 0
     with tarfile.open(path) as archive:
         (member,) = [one for one in archive.getmembers() if one.name.endswith("checks.json")]
         file = archive.extractfile(member)

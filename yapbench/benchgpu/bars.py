@@ -145,13 +145,14 @@ def _judge_p95(bar: Bar, mode: str, levels: Sequence[Level], bare: Sequence[Bare
     alone = next((row for row in bare if row.batch_size == 1), None)
     if best is None or best.p95_ms is None or alone is None:
         return Verdict(bar.words, mode, NOT_MEASURED, notes=_lack(best, alone, bar) + note)
-    value = best.p95_ms - alone.p95_ms
+    value = best.p95_ms - bar.calls * alone.p95_ms
     result = "met" if value <= (bar.most_added_p95_ms or 0.0) else "missed"
     if min(best.n, alone.calls) < stats.NEEDED[0.95]:
         result += ", indicative"
         note += f"a p95 needs {stats.NEEDED[0.95]}; "
     server = f"p95 {best.p95_ms:.2f} ms (n={best.n}, {best.failed} failed)"
-    beside = f"p95 {alone.p95_ms:.2f} ms (n={alone.calls}, {alone.rounds} rounds)"
+    times = f" x {bar.calls}" if bar.calls > 1 else ""
+    beside = f"p95 {alone.p95_ms:.2f} ms{times} (n={alone.calls}, {alone.rounds} rounds)"
     return Verdict(bar.words, mode, result, best.setting, server, beside, value, note + _disturbed(best))
 
 

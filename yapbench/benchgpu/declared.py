@@ -35,7 +35,9 @@ class Bar:
     least_share_of_rate: float | None = None
     """Answers a second / the highest rate that the bare model reached in the same mode."""
     most_added_p95_ms: float | None = None
-    """p95 of the answers - p95 of the bare model's single calls in the same mode."""
+    """p95 of the answers - p95 of the bare model's single calls in the same mode, `calls` of them."""
+    calls: int = 1
+    """So many calls of the model lie between the end of speech and the answer to it."""
     of: Mapping[str, Any] = field(default_factory=dict)
     """Values that a setting must have been asked for to be held against the bar; None: not given."""
 
@@ -157,6 +159,18 @@ _FILES: Final = {"client": "parakeet_upload", "batch_size": 64, "window_ms": 20,
 """At once and through no VAD: what the batches themselves can do."""
 _LIVE: Final = {"client": "parakeet", "batch_size": 16, "window_ms": 100, "precision": "fp16"}
 
+_SEATS: Final = {
+    "client": "kyutai",
+    "seats": 400,
+    "lm_dtype": "bfloat16",
+    "cuda_graphs": False,
+    "refuse_late": False,
+    "concurrency": "1,64,400",
+}
+"""Live. Three levels of three seconds, or a setting would take two minutes of the budget."""
+_RUSH: Final = {**_SEATS, "pace": 0}
+"""As fast as they are taken: a step may take longer than its audio."""
+
 BENCHES: Final = (
     Bench(
         server="smart_turn",
@@ -255,6 +269,39 @@ BENCHES: Final = (
                 1,
                 most_added_p95_ms=20.0,
                 of={"client": "parakeet_upload"},
+            ),
+        ),
+    ),
+    Bench(
+        server="kyutai",
+        grid="sweeps/kyutai.yaml",
+        bare="benchmarks/bare/kyutai.py",
+        defaults={"model": "random", "device": "cuda", "duration_s": 3},
+        runtimes={
+            "torch": (
+                Need("torch", least="2.11"),
+                Need("transformers", least="5.23"),
+                Need("msgpack"),
+                Need("safetensors"),
+                Need("soundfile"),
+                Need("tokenizers"),
+            )
+        },
+        only_of={"cuda_graphs": "cuda", "graph_batches": "cuda"},
+        # Not cuda_graphs: the bare model is what transformers gives, and the server's own graphs are held against it.
+        mode=("model", "device", "lm_dtype", "codec_dtype", "threads"),
+        batch_sizes="seats",
+        counts=_STREAMS,
+        anchors=(_RUSH, _SEATS, {**_RUSH, "cuda_graphs": True}, {**_RUSH, "lm_dtype": "float32"}),
+        pairs=(Pair("the step as PyTorch runs it; then recorded as CUDA graphs", _RUSH, {"cuda_graphs": True}),),
+        bars=(
+            Bar("400 streams: at least 0.90 of the bare model's rate", 400, least_share_of_rate=0.90, of={"pace": 0}),
+            Bar(
+                "1 stream: p95 at most eight steps of the bare model (the last frame and the delay) + 40 ms",
+                1,
+                most_added_p95_ms=40.0,
+                calls=8,
+                of={"pace": None},
             ),
         ),
     ),

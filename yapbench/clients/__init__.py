@@ -12,6 +12,9 @@ from yapbench.clients.echo_stream import EchoJson, EchoMsgpack, EchoPcm
 from yapbench.clients.echo_upload import EchoUpload
 from yapbench.clients.fastconformer import FastConformer
 from yapbench.clients.interface import Client, Event, Exchange
+from yapbench.clients.kyutai import Kyutai
+from yapbench.clients.kyutai_json import KyutaiJson
+from yapbench.clients.kyutai_marker import KyutaiMarker
 from yapbench.clients.parakeet import Parakeet
 from yapbench.clients.parakeet_upload import ParakeetUpload
 from yapbench.clients.smart_turn import SmartTurnClient
@@ -36,6 +39,9 @@ CODECS: Final[dict[str, Codec]] = {
     "echo_json": EchoJson(),
     "echo_msgpack": EchoMsgpack(),
     "fastconformer": FastConformer(),
+    "kyutai": Kyutai(),
+    "kyutai_json": KyutaiJson(),
+    "kyutai_marker": KyutaiMarker(),
     "parakeet": Parakeet(),
 }
 """Wires of streams."""

@@ -90,13 +90,14 @@ class Call:
         return self._exchange(verdict, (), dialled_ns=dialled_ns, connected_ns=connected_ns)
 
     async def _open(self) -> None:
-        """Begin the session, and wait until the server is ready where the wire says so."""
+        """Begin the session, and wait until the server is ready where the wire says so, and as long as it says."""
         self._watch()
         for message in self._codec.opening(self._request_id):
             self._line.send(message, "opening")
         if self._codec.waits_for_ready:
             either: list[asyncio.Future[Any]] = [self._ready, self._verdict]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            patience_s = self._codec.ready_patience_s
+            await asyncio.wait(either, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
 
     async def _converse(self, intended_ns: int) -> Verdict:
         """Speak, unless it is over already, and wait for the end."""

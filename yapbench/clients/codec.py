@@ -59,6 +59,11 @@ class Codec(Protocol):
     sample_rate_hz: ClassVar[int] = 16_000
     waits_for_ready: ClassVar[bool] = False
     """Whether audio may be sent only after a message of kind "ready"."""
+    ready_patience_s: ClassVar[float | None] = None
+    """Audio is sent after so long even where no "ready" has come; None: there is no audio without it."""
+    retries: ClassVar[int] = 0
+    """How often clients of this wire try again when they are refused for lack of room; what the verbs do that speak one
+    utterance at a time. A load does as its `retries` say."""
     keeps_open: ClassVar[bool] = False
     """Whether another utterance may follow on the same connection."""
     finds_end: ClassVar[bool] = True

@@ -43,6 +43,15 @@ TEXTS: Final[Mapping[tuple[str, str, int], Mapping[str, str]]] = {
         "turn-complete-tiny-010-slt-p0.90": "is the kitchen door open now",
         "turn-complete-tiny-012-rms-r0.90": "set my alarm for ten tomorrow morning",
     },
+    # servers/kyutai/tiny/checkpoint/model.safetensors
+    ("6e17c9fa2d5a61b8f8e1bc44719870a1317da78b724a9c4b0ab02b53f78d3aa8", "", 0): {
+        "turn-complete-tiny-002-slt": "please turn off the lights in my room",
+        "turn-complete-tiny-004-slt-p1.12": "can you play a the music in the kitchen",
+        "turn-complete-tiny-006-rms-p0.90": "stop the music and close the door",
+        "turn-complete-tiny-008-rms-r1.10": "please close the door and turn on the lights",
+        "turn-complete-tiny-010-slt-p0.90": "is the kitchen door open now",
+        "turn-complete-tiny-012-rms-r0.90": "set my alarm for can tomorrow morning",
+    },
 }
 """(SHA-256 of the weights, decoder, look-ahead in ms) -> sample id -> text in float32, which is the same everywhere.
 

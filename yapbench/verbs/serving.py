@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from yapbench import catalog, command, probe, service
+from yapbench import catalog, command, keys, probe, service
 from yapbench.errors import ExitCode, UsageError
+from yapbench.keys import Keys
 from yapbench.service import RUN, Service
 from yapbench.trial import CHECKOUT
 from yapbench.verbs import environment, logfile
@@ -32,15 +33,17 @@ def up(name: str, words: Sequence[str], *, run: Path = RUN) -> int:
         return _help("up", name)
     entry = catalog.lookup(name)
     environment.adopt(HUB_VARIABLES)
+    settings = service.flag_values(flags)
+    known = keys.for_start(catalog.parsed_settings(entry, settings))
     print(f"starting {name} ...", flush=True)
     shown = service.up(
         name,
-        service.flag_values(flags),
+        settings,
         ready_timeout_s=seconds(own, "ready_timeout_s", READY_TIMEOUT_S),
-        secrets=catalog.secrets(entry),
+        secrets=known.all,
         run=run,
     )
-    return _is_up(shown, follow_log="follow" in own)
+    return _is_up(shown, known, follow_log="follow" in own)
 
 
 def restart(name: str, words: Sequence[str], *, run: Path = RUN) -> int:
@@ -50,15 +53,17 @@ def restart(name: str, words: Sequence[str], *, run: Path = RUN) -> int:
         return _help("restart", name)
     entry = catalog.lookup(name)
     environment.adopt(HUB_VARIABLES)
+    changes = service.flag_values(flags)
+    known = keys.for_start(catalog.parsed_settings(entry, service.settings_of(name, run=run) | changes))
     print(f"restarting {name} ...", flush=True)
     shown = service.restart(
         name,
-        service.flag_values(flags),
+        changes,
         ready_timeout_s=seconds(own, "ready_timeout_s", READY_TIMEOUT_S),
-        secrets=catalog.secrets(entry),
+        secrets=known.all,
         run=run,
     )
-    return _is_up(shown, follow_log="follow" in own)
+    return _is_up(shown, known, follow_log="follow" in own)
 
 
 def stop(name: str, *, run: Path = RUN) -> int:
@@ -136,8 +141,10 @@ def age(started_at: str, *, now: datetime | None = None) -> str:
     return f"{minutes} min {total % 60} s" if minutes else f"{total} s"
 
 
-def _is_up(shown: Service, *, follow_log: bool) -> int:
+def _is_up(shown: Service, known: Keys, *, follow_log: bool) -> int:
     print(f"{shown.name} is up at {shown.url} (pid {shown.pid}); log: {_short(shown.log_path)}", flush=True)
+    for line in known.words():
+        print(line, flush=True)
     if follow_log:
         return _follow(shown.name, shown.log_path, from_byte=0, run=shown.log_path.parent.parent)
     return ExitCode.OK

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -112,12 +112,13 @@ def _client(
     """Of the server's wire. An upload has nothing to observe."""
     if clients.uploads(server.client):
         return clients.build(server.client, server.url, timeout_s=options.timeout, environment=server.secrets)
+    codec = clients.CODECS[server.client]
     return StreamClient(
-        clients.CODECS[server.client],
+        codec,
         server.url,
         timeout_s=options.timeout,
         environment=server.secrets,
-        options=stream,
+        options=replace(stream, retries=codec.retries),
         pacer=pacer,
         observer=observer,
     )

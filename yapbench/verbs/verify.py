@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from servers.common.errors import StartupRefused
-from yapbench import catalog, doctor, envs, machine, process, provenance, service
+from yapbench import catalog, doctor, envs, keys, machine, process, provenance, service
 from yapbench.catalog import CatalogEntry
 from yapbench.corpus import Corpus, Utterance
 from yapbench.errors import ExitCode, UsageError, YapbenchError
@@ -159,17 +159,17 @@ def _server(entry: CatalogEntry, settings: dict[str, str], options: Options) -> 
         yield server, place
         return
     with tempfile.TemporaryDirectory(prefix="yapbench-") as folder:
-        keys = catalog.secrets(entry)
+        known = keys.for_start(catalog.parsed_settings(entry, settings))
         print(f"starting {entry.name} for the check ...", flush=True)
         with process.launch(
             entry.name,
             settings=settings,
             log_path=Path(folder) / "log",
-            secrets=keys,
+            secrets=known.all,
             ready_timeout_s=serving.READY_TIMEOUT_S,
         ) as server:
             place = target.of_options(entry.name, replace(options, url=server.url))
-            yield server, place
+            yield server, replace(place, secrets={**place.secrets, **known.all})
 
 
 def _json(value: object) -> str:
