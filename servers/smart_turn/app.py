@@ -17,13 +17,13 @@ from fastapi.responses import JSONResponse
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.background import BackgroundTask
-from starlette.requests import ClientDisconnect
 
 from servers.common import app as common
 from servers.common.audio import SAMPLE_RATE_HZ, read_sample_rate, resample
 from servers.common.auth import KeyCheck
 from servers.common.batching import Answer, Batcher, BatchWindow, ThreadWorker
 from servers.common.errors import InferenceFailed
+from servers.common.hangup import unless_gone
 from servers.common.interfaces import Audio, ModelIdentity, TurnDetector
 from servers.common.limits import read_body
 from servers.common.metrics import Metrics
@@ -150,27 +150,14 @@ def _create_router(settings: Settings, batcher: Batcher[Clip, float], metrics: M
 
 async def _answer(waiting: asyncio.Future[Answer[float]], request: Request) -> Answer[float]:
     """The batcher's answer; withdraws the clip and raises ClientDisconnect when the client hangs up first."""
-    watch = asyncio.create_task(_cancel_when_gone(request, waiting))
     try:
-        answer = await waiting
-    except asyncio.CancelledError:
-        if watch.done():
-            raise ClientDisconnect from None
-        raise
+        answer = await unless_gone(request, waiting)
     except InferenceFailed as fault:
         _log.error("inference failed", exc_info=fault.__cause__)
         raise
-    finally:
-        watch.cancel()
     if not 0.0 <= answer.value <= 1.0:
         raise InferenceFailed(f"the model answered {answer.value}, which is no probability")
     return answer
-
-
-async def _cancel_when_gone(request: Request, waiting: asyncio.Future[Answer[float]]) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    waiting.cancel()
 
 
 async def _note_spans(trace: Trace, request_id: str, received_s: float, answer: Answer[float]) -> None:

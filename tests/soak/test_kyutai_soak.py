@@ -10,7 +10,8 @@ import pytest
 
 from tests.servers.kyutai.conftest import Call, Start, clean_environment, dial, start
 from tests.servers.kyutai.fake import say
-from tests.servers.kyutai.test_many import check_nothing_leaks, resident_kib
+from tests.servers.kyutai.test_many import check_nothing_leaks
+from tests.servers.leaks import resident_kib
 
 __all__ = ["clean_environment", "start"]
 

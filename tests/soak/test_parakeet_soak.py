@@ -7,8 +7,9 @@ import statistics
 
 import pytest
 
+from tests.servers.leaks import resident_kib
 from tests.servers.parakeet.conftest import Start, clean_environment, start
-from tests.servers.parakeet.test_many import check_all_is_heard, resident_kib, stream, turns_of
+from tests.servers.parakeet.test_many import check_all_is_heard, stream, turns_of
 
 __all__ = ["clean_environment", "start"]
 

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from servers.common.auth import KeyCheck
+from servers.common.hangup import unless_gone
 from servers.common.limits import Admission
 from servers.kyutai.config_toml import PATH
 from servers.kyutai.rest.transcription import FileTranscriber
-from servers.kyutai.rest.upload import receive, unless_gone
+from servers.kyutai.rest.upload import receive
 from servers.kyutai.room import Room
 from servers.kyutai.settings import Settings
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import IO, Final, TypeVar, cast
+from typing import IO, Final, cast
 
 from starlette.requests import ClientDisconnect, Request
 
 from servers.common.errors import BadInput, BodyTimeout, TooLarge
 from servers.common.limits import declared_bytes
 
-T = TypeVar("T")
 MEMORY_BYTES: Final = 4_000_000
 STALL_S: Final = 30.0
 """A client that sends nothing for so long has stopped."""
@@ -35,27 +34,6 @@ async def receive(request: Request, *, limit_bytes: int) -> AsyncIterator[IO[byt
             raise BadInput("the body is empty", field="body", limit="a file with audio")
         spool.seek(0)
         yield cast(IO[bytes], spool)
-
-
-async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """What `work` returns; cancels it and raises ClientDisconnect when the client hangs up first."""
-    task = asyncio.ensure_future(work)
-    watch = asyncio.create_task(_cancel_when_gone(request, task))
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if watch.done():
-            raise ClientDisconnect from None
-        raise
-    finally:
-        watch.cancel()
-        task.cancel()
-
-
-async def _cancel_when_gone(request: Request, task: asyncio.Future[T]) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()
 
 
 async def _next_portion(request: Request) -> tuple[bytes, bool]:

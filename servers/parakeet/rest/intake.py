@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar
 
 from starlette.background import BackgroundTask
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from servers.common.auth import KeyCheck
 from servers.common.errors import ServerFault
+from servers.common.hangup import unless_gone
 from servers.common.trace import Trace
 from servers.parakeet.decoding.decoder import Decoder, Limit
 from servers.parakeet.desk import Desk
@@ -21,8 +20,6 @@ from servers.parakeet.files.transcription import Recording
 from servers.parakeet.settings import Settings
 from servers.parakeet.uploads.receive import Incoming, Upload, receive
 from servers.parakeet.uploads.refusal import Refusal
-
-T = TypeVar("T")
 
 
 class Intake:
@@ -68,29 +65,9 @@ class Intake:
         if whole and self._settings.max_audio_s < limit.seconds:
             limit = Limit(self._settings.max_audio_s, "MAX_AUDIO_DURATION, as should_chunk is false")
         work = self._decoder.decode(upload.file, in_memory=upload.in_memory, limit=limit)
-        audio = await unless_gone(incoming, work)
+        audio = await unless_gone(incoming.request, work)
         return Recording(audio, incoming.request.state.request_id, received_s)
 
     async def _note_sent(self, request_id: str) -> None:
         """A coroutine: starlette would give a plain function to a thread."""
         self._trace.note("sent", request_id=request_id)
-
-
-async def unless_gone(incoming: Incoming, work: Awaitable[T]) -> T:
-    """What `work` returns; cancels it and raises ClientDisconnect when the client hangs up first."""
-    task = asyncio.ensure_future(work)
-    watch = asyncio.create_task(_cancel_when_gone(incoming, task))
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if watch.done():
-            raise ClientDisconnect from None
-        raise
-    finally:
-        watch.cancel()
-
-
-async def _cancel_when_gone(incoming: Incoming, task: asyncio.Future[T]) -> None:
-    while (await incoming.request.receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()

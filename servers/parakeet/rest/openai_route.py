@@ -14,11 +14,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
 from servers.common.auth import KeyCheck
+from servers.common.hangup import unless_gone
 from servers.common.trace import Trace
 from servers.parakeet.desk import Desk
 from servers.parakeet.files.transcription import FileTranscriber, Recording
 from servers.parakeet.rest import subtitles
-from servers.parakeet.rest.intake import Intake, unless_gone
+from servers.parakeet.rest.intake import Intake
 from servers.parakeet.rest.openai_fields import Options, read_options
 from servers.parakeet.rest.openai_stream import EventStream
 from servers.parakeet.rest.wording import describe_verbosely, usage
@@ -46,14 +47,14 @@ def create_router(settings: Settings, *, desk: Desk, keys: KeyCheck, trace: Trac
                 recording = await intake.decode(incoming, upload)
             if options.stream:
                 return await stream(incoming, recording, held, options)
-            transcript = await unless_gone(incoming, transcriber.transcribe(recording))
+            transcript = await unless_gone(incoming.request, transcriber.transcribe(recording))
             return _write(transcript, options, duration_s=recording.seconds)
 
     async def stream(incoming: Incoming, recording: Recording, held: AsyncExitStack, options: Options) -> Response:
         # The first part decides the status: a full queue is a 503, not a stream that begins with an error.
         parts = transcriber.parts(recording)
         held.push_async_callback(parts.aclose)
-        first = await unless_gone(incoming, anext(parts))
+        first = await unless_gone(incoming.request, anext(parts))
         headers = _headers(options)
         return EventStream(first, parts, duration_s=recording.seconds, held=held.pop_all(), headers=headers)
 

@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from servers.common.auth import KeyCheck
+from servers.common.hangup import unless_gone
 from servers.common.trace import Trace
 from servers.parakeet.desk import Desk
 from servers.parakeet.files.transcription import FileTranscriber
-from servers.parakeet.rest.intake import Intake, unless_gone
+from servers.parakeet.rest.intake import Intake
 from servers.parakeet.rest.wording import describe
 from servers.parakeet.settings import Settings
 from servers.parakeet.uploads.receive import FILE, Incoming
@@ -34,7 +35,7 @@ def create_router(settings: Settings, *, desk: Desk, keys: KeyCheck, trace: Trac
                 timestamps = upload.fields.flag("include_timestamps", default=False)
                 may_cut = upload.fields.flag("should_chunk", default=True)
                 recording = await intake.decode(incoming, upload, whole=not may_cut)
-            transcript = await unless_gone(incoming, transcriber.transcribe(recording))
+            transcript = await unless_gone(incoming.request, transcriber.transcribe(recording))
             return JSONResponse(describe(transcript, timestamps=timestamps))
 
     return router

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import random
 import resource
-import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,10 @@ from servers.fastconformer.session import Session
 from servers.fastconformer.speaker import Speaker
 from tests.servers.fastconformer.conftest import Call, Deaf, Running, Start, dial, floats, pcm, until
 from tests.servers.fastconformer.fake import words_of
+from tests.servers.leaks import check_nothing_stays, count_of
+
+KEPT = (Session, Slot, Speaker)
+"""What of sessions could be kept by mistake."""
 
 pytestmark = pytest.mark.slow
 
@@ -156,7 +157,7 @@ async def test_a_slow_reader_gets_the_newest_text_and_costs_no_memory(start: Sta
 
 
 async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
-    server, kept = start(idle_timeout_s=1.0, step_ms=1), left_over()
+    server, kept = start(idle_timeout_s=1.0, step_ms=1), count_of(KEPT)
     deaf = await asyncio.to_thread(Deaf, server.address)
     deaf.send(1, b'{"op":"init"}')
     await until(lambda: server.free == 3)
@@ -168,7 +169,7 @@ async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
 
     await until(speak, within_s=60)
     deaf.socket.close()
-    await until(lambda: left_over() <= kept)
+    await until(lambda: count_of(KEPT) <= kept)
 
 
 async def test_a_client_that_answers_no_ping_is_gone(start: Start) -> None:
@@ -193,12 +194,6 @@ async def test_who_is_gone_is_stepped_no_more(start: Start) -> None:
     server.ears.gate.set()
     await until(lambda: server.free == 1)
     assert server.ears.frames_seen == 1
-
-
-def left_over() -> int:
-    """What of sessions could have been kept by mistake; of earlier tests too, in what pytest remembers of them."""
-    gc.collect()
-    return sum(isinstance(thing, Session | Slot | Speaker) for thing in gc.get_objects())
 
 
 async def cycle(server: Running, number: int, chance: random.Random, *, seconds: float, pause_s: float) -> None:
@@ -239,25 +234,8 @@ async def run_cycles(server: Running, count: int, *, at_once: int, seconds: floa
 
 async def check_nothing_leaks(server: Running, **how: Any) -> int:
     """1,000 clients come and go; returns by how many KiB the process grew in their second half."""
-    loop, kept = server.server.servers[0].get_loop(), left_over()
-    await run_cycles(server, 500, **how)
-    before = (count_threads(), len(asyncio.all_tasks(loop)), resident_kib())
-    await run_cycles(server, 500, **how)
-    assert count_threads() <= before[0]
-    assert len(asyncio.all_tasks(loop)) <= before[1]
-    assert left_over() <= kept
-    return resident_kib() - before[2]
-
-
-def count_threads() -> int:
-    """Without those that the test itself asks its questions in."""
-    return sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate())
-
-
-def resident_kib() -> int:
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() // 1024
+    loop = server.server.servers[0].get_loop()
+    return await check_nothing_stays(lambda: run_cycles(server, 500, **how), loop=loop, kinds=KEPT)
 
 
 @pytest.mark.slow

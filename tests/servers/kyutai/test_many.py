@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import random
 import resource
-import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,10 @@ from servers.kyutai.live.speaker import Speaker
 from servers.kyutai.stream import Stream
 from tests.servers.kyutai.conftest import KEY, Call, Deaf, JsonCall, Running, Start, dial, noise, packed_audio, until
 from tests.servers.kyutai.fake import say, silence
+from tests.servers.leaks import check_nothing_stays, count_of
+
+KEPT = (Session, Slot, Speaker, Stream)
+"""What of sessions could be kept by mistake."""
 
 pytestmark = pytest.mark.slow
 
@@ -132,7 +133,7 @@ async def send_all(call: Call, messages: list[bytes]) -> None:
 
 
 async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
-    server, kept = start(idle_timeout_s=1.0, pause_heads=4000), left_over()
+    server, kept = start(idle_timeout_s=1.0, pause_heads=4000), count_of(KEPT)
     deaf = await asyncio.to_thread(Deaf, server.address)
     await until(lambda: server.free == 3)
     deaf.socket.settimeout(0.2)
@@ -144,7 +145,7 @@ async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
 
     await until(speak, within_s=60)
     deaf.socket.close()
-    await until(lambda: left_over() <= kept)
+    await until(lambda: count_of(KEPT) <= kept)
 
 
 async def test_a_client_that_answers_no_ping_is_gone(start: Start) -> None:
@@ -168,12 +169,6 @@ async def test_who_is_gone_is_stepped_no_more(start: Start) -> None:
     server.listener.gate.set()
     await until(lambda: server.free == 1)
     assert server.listener.frames_seen == 1
-
-
-def left_over() -> int:
-    """What of sessions could have been kept by mistake; of earlier tests too, in what pytest remembers of them."""
-    gc.collect()
-    return sum(isinstance(thing, Session | Slot | Speaker | Stream) for thing in gc.get_objects())
 
 
 async def cycle(server: Running, number: int, chance: random.Random, *, frames: int, pause_s: float) -> None:
@@ -215,25 +210,8 @@ async def run_cycles(server: Running, count: int, *, at_once: int, frames: int, 
 
 async def check_nothing_leaks(server: Running, **how: Any) -> int:
     """1,000 clients come and go; returns by how many KiB the process grew in their second half."""
-    loop, kept = server.server.servers[0].get_loop(), left_over()
-    await run_cycles(server, 500, **how)
-    before = (count_threads(), len(asyncio.all_tasks(loop)), resident_kib())
-    await run_cycles(server, 500, **how)
-    assert count_threads() <= before[0]
-    assert len(asyncio.all_tasks(loop)) <= before[1]
-    assert left_over() <= kept
-    return resident_kib() - before[2]
-
-
-def count_threads() -> int:
-    """Without those that the test itself asks its questions in."""
-    return sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate())
-
-
-def resident_kib() -> int:
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() // 1024
+    loop = server.server.servers[0].get_loop()
+    return await check_nothing_stays(lambda: run_cycles(server, 500, **how), loop=loop, kinds=KEPT)
 
 
 async def test_a_thousand_clients_that_come_and_go_leave_nothing(start: Start) -> None:

@@ -56,10 +56,12 @@ class FakeTranscriber:
         self.gate, self.entered = threading.Event(), threading.Event()
         self.gate.set()
         self.batches: list[int] = []
+        self.taken = 0  # chunks of all calls that have begun
         self.longest_s = 0.0
         """Of the chunks given to it."""
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
+        self.taken += len(batch)
         self.entered.set()
         assert self.gate.wait(30)
         time.sleep(self.delay_s)

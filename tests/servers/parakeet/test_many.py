@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import random
-import resource
-import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +16,7 @@ from servers.common.audio import SAMPLE_RATE_HZ, float_to_pcm16
 from servers.common.interfaces import Audio
 from servers.parakeet.live.session import Session
 from servers.parakeet.live.speaker import Speaker
+from tests.servers.leaks import check_nothing_stays
 from tests.servers.parakeet.conftest import Call, Running, Start, dial, until
 from tests.servers.parakeet.fake import POISON, say, silence, text_of
 from tests.servers.parakeet.test_session import FLUSHED, talk
@@ -136,23 +133,6 @@ async def test_a_greedy_client_is_read_no_faster_than_it_is_heard(start: Start) 
     check_all_is_heard(call, turns)
 
 
-def left_over() -> int:
-    """What of sessions could have been kept by mistake."""
-    gc.collect()
-    return sum(type(thing) in (Session, Speaker) for thing in gc.get_objects())  # isinstance fails on dead proxies
-
-
-def resident_kib() -> int:
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() // 1024
-
-
-def count_threads() -> int:
-    """Without those that the test itself asks its questions in."""
-    return sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate())
-
-
 async def come_and_go(server: Running, count: int) -> None:
     """Sessions that end in each of the ways in which clients go."""
     turn = asyncio.Semaphore(16)
@@ -175,10 +155,5 @@ async def come_and_go(server: Running, count: int) -> None:
 
 async def test_hundreds_of_clients_that_come_and_go_leave_nothing(start: Start) -> None:
     server = start()
-    loop, kept = server.server.servers[0].get_loop(), left_over()
-    await come_and_go(server, 300)
-    before = (count_threads(), len(asyncio.all_tasks(loop)), resident_kib())
-    await come_and_go(server, 300)
-    assert count_threads() <= before[0] and len(asyncio.all_tasks(loop)) <= before[1]
-    assert left_over() <= kept
-    assert resident_kib() - before[2] < 12_000
+    loop = server.server.servers[0].get_loop()
+    assert await check_nothing_stays(lambda: come_and_go(server, 300), loop=loop, kinds=(Session, Speaker)) < 12_000

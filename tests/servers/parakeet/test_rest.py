@@ -150,9 +150,10 @@ async def test_a_client_that_hangs_up_withdraws_its_pieces(start: Start) -> None
     async with httpx.AsyncClient() as client:
         asked = asyncio.create_task(client.post(f"{server.url}/transcribe", **form(say(*MANY)), timeout=60))
         await asyncio.to_thread(server.model.entered.wait, 10)
+        await until(lambda: server.model.taken + server.status()["queue_depth"] == 2)  # as many as fit a batch
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
-    await until(lambda: server.status()["cancelled"] >= 2)
+    await until(lambda: server.status()["cancelled"] == 2)
     server.model.gate.set()
     await until(lambda: server.status()["in_flight"] == 0)
     assert sum(server.model.batches) <= 3
