@@ -123,7 +123,8 @@ def interpreter(name: str) -> Path:
         usual = [entry.name for entry in catalog.CATALOG if entry.environment == name]
         usual += [name] if name in OF_NO_SERVER else []
         other = [f"{entry.name} {flag}" for entry in catalog.CATALOG for n, flag in entry.others if n == name]
-        raise UsageError(f"environment {name!r} is not there: run `yapbench install {' or '.join(usual + other)}`")
+        commands = " or ".join(f"`yapbench install {words}`" for words in usual + other)
+        raise UsageError(f"environment {name!r} is not there: run {commands}")
     return found.python
 
 

@@ -159,7 +159,7 @@ def test_one_server_may_have_two_environments(monkeypatch: pytest.MonkeyPatch, t
     assert torch.requirements == tuple(CHECKOUT / "servers" / name for name in files)
     assert {"torch", "fastapi"} <= set(envs.requirements_of("smart_turn", "torch"))
     assert "torch" not in envs.requirements_of("smart_turn")
-    with pytest.raises(UsageError, match="run `yapbench install kyutai or smart_turn --model=v2`"):
+    with pytest.raises(UsageError, match="run `yapbench install kyutai` or `yapbench install smart_turn --model=v2`"):
         envs.interpreter("torch")
     said: list[str] = []
     assert envs.install("smart_turn", say=said.append) == Path(sys.executable)
