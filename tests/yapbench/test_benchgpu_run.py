@@ -105,7 +105,8 @@ def test_pytorch_in_an_interpreter_of_its_own_serves_and_loops(tmp_path: Path) -
         "--set",
         "batch_buckets=1,2",
     )
-    bench = start(tmp_path / "out", *one, f"--python={TORCH.python}", model=str(tmp_path / "small"))
+    own = ("--server=smart_turn", f"--python={TORCH.python}")
+    bench = start(tmp_path / "out", *one, *own, model=str(tmp_path / "small"))
     said = bench.communicate(timeout=100)[0]
     assert bench.returncode == 0, said
     (trial,) = store.read_sweep(tmp_path / "out" / "smart_turn")

@@ -19,7 +19,7 @@ async def speak_slowly(call: Call, *numbers: int) -> None:
     """So that each word is heard before the next."""
     for number in numbers:
         await call.say(say(number))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
 
 
 def partials(call: Call) -> list[str]:
