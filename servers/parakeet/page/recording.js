@@ -59,6 +59,7 @@ export class Recording {
 
   play(fromS) {
     this.player.currentTime = fromS;
-    this.player.play();
+    // Rejected where a pause or another file comes before it has begun: nothing to tell, the player shows its own state.
+    this.player.play().catch(() => {});
   }
 }
