@@ -39,6 +39,8 @@ class Command:
     port: int
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Environment variables that are never written anywhere."""
+    interpreters: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that name the Python of a process of the server's own."""
     expected: Mapping[str, Any] = field(default_factory=dict)
     """What was asked for, as /status will have to show it."""
     checkout: Path = CHECKOUT
@@ -53,17 +55,18 @@ class Command:
     def line(self) -> str:
         """The command as it can be pasted into a shell in the checkout's root, secrets by their names only."""
         names = "".join(f'{name}="${name}" ' for name in sorted(self.secrets))
+        names += "".join(f"{name}={_pasteable(path)} " for name, path in sorted(self.interpreters.items()))
         if self.checkout != CHECKOUT:
             names += f"PYTHONSAFEPATH=1 PYTHONPATH={_pasteable(str(self.checkout))} "
         return names + " ".join(_pasteable(word) for word in self.argv)
 
     def environment(self) -> dict[str, str]:
-        """What the process gets: ours, our code at the head of PYTHONPATH, the secrets."""
+        """What the process gets: ours, our code at the head of PYTHONPATH, interpreters, the secrets."""
         kept = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         paths = os.pathsep.join(filter(None, [str(self.checkout), kept.get("PYTHONPATH")]))
         # Safe path: else `-m` would take servers/ of the folder that we happen to stand in before any other.
         ours = {"PYTHONPATH": paths, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-        return kept | ours | dict(self.secrets)
+        return kept | ours | dict(self.interpreters) | dict(self.secrets)
 
 
 def of_server(
@@ -86,12 +89,14 @@ def of_server(
     chosen = check_port(asked_port, host) if asked_port else free_port(host)
     place = {"host": host, "port": chosen}
     interpreter = envs.interpreter(catalog.environment_of(entry, settings))
+    interpreters = envs.interpreters_beside(entry, catalog.parsed_settings(entry, settings))
     return Command(
         server=name,
         argv=(str(interpreter), "-m", entry.module, *catalog.flags(entry, place | given)),
         host=host,
         port=chosen,
         secrets=dict(secrets or {}),
+        interpreters=interpreters,
         expected={key: effective[key] for key in given},
         checkout=checkout,
     )
@@ -124,11 +129,13 @@ def foreground(name: str, flags: Sequence[str]) -> int:
     entry = catalog.lookup(name)
     try:
         environment = catalog.environment_of_flags(entry, flags)
-        known = keys.for_start(catalog.settings_of_flags(entry, flags))
+        settings = catalog.settings_of_flags(entry, flags)
+        known = keys.for_start(settings)
     except UsageError:  # --help too: the server's own parser says best what it does not take
-        environment, known = entry.environment, Keys()
+        environment, known, settings = entry.environment, Keys(), None
+    beside = envs.interpreters_beside(entry, settings) if settings else {}
     argv = (str(envs.interpreter(environment)), "-m", entry.module, *flags)
-    command = Command(server=name, argv=argv, host="", port=0, secrets=known.made)
+    command = Command(server=name, argv=argv, host="", port=0, secrets=known.made, interpreters=beside)
     if not {"--help", "-h"} & set(flags):
         print(*known.words(), command.line, sep="\n", flush=True)
     os.execve(argv[0], argv, command.environment())

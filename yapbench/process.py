@@ -17,11 +17,14 @@ from typing import Any, Self
 
 import psutil
 
+from servers.common import lifeline
+from servers.common.errors import StartupRefused
+from servers.common.supervise import GRACE_S
+from servers.common.supervise import require_linux as _require_linux
 from yapbench import command as commands
-from yapbench import lifeline, probe
+from yapbench import probe
 from yapbench.command import Command
 from yapbench.errors import ServerDied, ServerError, ServerNotReady, SettingsDiffer, UsageError
-from yapbench.supervise import GRACE_S, require_linux
 
 foreground = commands.foreground
 
@@ -229,21 +232,27 @@ def spawn(
     detached: bool = False,
     grace_s: float = GRACE_S,
 ) -> Server:
-    """Start the command and return at once; its output is appended to `log_path`, after the command itself."""
+    """Start the command and return at once; its output is appended to `log_path`, after the command itself.
+
+    Raises UsageError off Linux, ServerDied when its guard cannot start.
+    """
     require_linux()
     _check_cpus(cpus)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
         log.write(f"$ {command.line}\n".encode())
         log.flush()
-        supervised = lifeline.spawn(
-            command.argv,
-            log=log,
-            environment=command.environment(),
-            cpus=cpus,
-            detached=detached,
-            grace_s=grace_s,
-        )
+        try:
+            supervised = lifeline.spawn(
+                command.argv,
+                log=log,
+                environment=command.environment(),
+                cpus=cpus,
+                detached=detached,
+                grace_s=grace_s,
+            )
+        except lifeline.NotSupervised as failure:
+            raise ServerDied(str(failure)) from failure
     return Server(
         name=command.server,
         url=command.url,
@@ -254,6 +263,14 @@ def spawn(
         status_key=command.environment().get("STATUS_KEY", ""),
         supervised=supervised,
     )
+
+
+def require_linux() -> None:
+    """Raises UsageError where no process can be supervised."""
+    try:
+        _require_linux()
+    except StartupRefused as refusal:
+        raise UsageError(str(refusal)) from refusal
 
 
 def attach(url: str, *, status_key: str | None = None) -> Server:

@@ -23,11 +23,10 @@ from yapbench.errors import ServerDied, ServerError, UsageError
 from yapbench.live import LiveStatus
 from yapbench.monitoring.metronome import Metronome
 from yapbench.monitoring.monitor import Monitor
-from yapbench.obtained import LOOK_AHEAD, compile_words
+from yapbench.obtained import WAITS, compile_words, waited
 from yapbench.schema import MACHINE, METHOD_VERSION, SCHEMA_VERSION
 from yapbench.trial import CHECKOUT, Trial, is_for_any_server
 
-READY_TIMEOUT_S = 120.0
 COMPILE_TIMEOUT_S = 1800.0
 """The first shapes of a large model take minutes on a small machine; what is kept is found again by later trials."""
 
@@ -85,14 +84,15 @@ class Run:
         if trial.script is not None:
             said = echo_script.script_of(trial.corpus, trial.script)
             settings["script"] = str(echo_script.write(said, self.folder / "script.json"))
-        known = keys.for_start(catalog.parsed_settings(catalog.lookup(trial.server), settings))
+        entry = catalog.lookup(trial.server)
+        known = keys.for_start(catalog.parsed_settings(entry, settings))
         self._keys = known.all
         try:
             self.server = process.launch(
                 trial.server,
                 settings=settings,
                 log_path=self.folder / "server.log",
-                ready_timeout_s=READY_TIMEOUT_S,
+                ready_timeout_s=entry.ready_timeout_s,
                 cpus=self._pinning.server_cpus,
                 secrets=known.made,
                 checkout=trial.checkout,
@@ -114,8 +114,9 @@ class Run:
         if model:
             dtype = str(found.get("dtype") or "").removeprefix("torch.")
             how = [found.get("backend"), found.get("decoder")]
-            how += [axes.words(LOOK_AHEAD, found[LOOK_AHEAD])] if found.get(LOOK_AHEAD) is not None else []
-            what = f"{model} in {dtype} on {found.get('device')}" if dtype else str(model)
+            how += [axes.words(name, value) for name in WAITS if (value := waited(found, name)) is not None]
+            where = f" on {found['device']}" if found.get("device") not in (None, "none") else ""
+            what = f"{model} in {dtype}{where}" if dtype else str(model)
             lines.append(", ".join([what, *(str(one) for one in how if one)]))
         compiling = compile_words(found)
         return [*lines, compiling] if compiling else lines

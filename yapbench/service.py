@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from yapbench import catalog, command, lifeline, machine, probe, process
+from servers.common import lifeline
+from servers.common.supervise import AFTER_GRACE_S, GRACE_S, SupervisedIds
+from yapbench import catalog, command, machine, probe, process
 from yapbench.command import CHECKOUT, Command
 from yapbench.errors import ServerError, UsageError
-from yapbench.supervise import AFTER_GRACE_S, GRACE_S, SupervisedIds
 from yapbench.verbs import logfile
 
 RUN = Path(os.environ.get("YAPBENCH_RUN") or CHECKOUT / ".run").absolute()

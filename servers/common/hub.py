@@ -16,6 +16,12 @@ HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 """How the hub names a model: owner/name."""
 
 
+def id_of(model: str) -> str | None:
+    """`model` where it is the hub's name of one, not a word and not a folder that is there."""
+    is_folder = Path(model).expanduser().is_dir()
+    return model if HUB_ID.fullmatch(model) and not is_folder else None
+
+
 def cached(hub_id: str, revision: str, files: Sequence[str]) -> Path | None:
     """The snapshot of a model at a commit, tag or branch; None unless all of `files` are in it."""
     repository = cache() / f"models--{hub_id.replace('/', '--')}"

@@ -34,7 +34,7 @@ def create_router(
     /health (free seats, where there are seats)."""
     router = APIRouter()
     guard = KeyCheck(settings.status_key)
-    versions = _versions((*_PACKAGES, *packages))
+    versions = versions_of((*_PACKAGES, *packages))
 
     @router.get("/health")
     async def show_health() -> JSONResponse:
@@ -73,7 +73,7 @@ def create_router(
     return router
 
 
-def _versions(packages: Sequence[str]) -> dict[str, str]:
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
     """Of Python and of each package that is installed."""
     found = {"python": platform.python_version()}
     for name in packages:

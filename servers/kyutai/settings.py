@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 
-from servers.common.hub import HUB_ID
+from servers.common import hub
 from servers.common.settings import BaseServerSettings, IntList, knob
 from servers.kyutai import config_toml
 
@@ -213,8 +213,7 @@ class Settings(BaseServerSettings):
     @property
     def hub_id(self) -> str | None:
         """The hub's name of the model, if that is where it comes from: not a folder that is there."""
-        is_folder = Path(self.model).expanduser().is_dir()
-        return self.model if "/" in self.model and not is_folder and HUB_ID.fullmatch(self.model) else None
+        return hub.id_of(self.model)
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from servers.common import lifeline
+from servers.common.supervise import ProcessId, SupervisedIds
 from tests.yapbench.processes import CHECKOUT, OWNER, Owner, command, far_child, left_after, marked, new_mark, wait_for
-from yapbench import lifeline, process
-from yapbench.supervise import ProcessId, SupervisedIds
+from yapbench import process
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,19 +14,13 @@ import soxr
 
 from servers.common.errors import BadInput, TooLarge, Unsupported
 from servers.common.interfaces import Audio
+from servers.common.sound_file import SoundFile
 from servers.kyutai.settings import SAMPLE_RATE_HZ
 
 BLOCK_SAMPLES: Final = 1 << 16
 """Of all channels together: a header may claim a thousand of them."""
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 FIELD: Final = "body"
-
-
-class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # the package has no types
-    """Never seeks: soundfile seeks after each block to where it is, and an MP3 comes back changed."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 def read_audio(file: IO[bytes], *, limit_s: float) -> Generator[Audio]:
@@ -47,7 +41,7 @@ def read_audio(file: IO[bytes], *, limit_s: float) -> Generator[Audio]:
 
 def _at_24_khz(file: IO[bytes]) -> Iterator[Audio]:
     try:
-        with _Forward(file) as sound:
+        with SoundFile(file) as sound:
             rate_hz = sound.samplerate
             if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
                 limit = f"{MIN_RATE_HZ}..{MAX_RATE_HZ} Hz"
@@ -64,12 +58,8 @@ def _at_24_khz(file: IO[bytes]) -> Iterator[Audio]:
         raise Unsupported(f"not audio that this server can read: {reason}", field=FIELD) from None
 
 
-def _mono(sound: soundfile.SoundFile) -> Iterator[Audio]:
-    while True:
-        block = np.empty((max(1, BLOCK_SAMPLES // sound.channels), sound.channels), np.float32)
-        count = sound.buffer_read_into(block, "float32")
-        if not count:
-            return
+def _mono(sound: SoundFile) -> Iterator[Audio]:
+    for block in sound.forward(BLOCK_SAMPLES):
         with np.errstate(invalid="ignore", over="ignore"):
-            mono: Audio = block[:count].mean(axis=1, dtype=np.float32)
+            mono: Audio = block.mean(axis=1, dtype=np.float32)
         yield mono

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -12,6 +10,7 @@ from fastapi.responses import JSONResponse
 from servers.common.auth import KeyCheck
 from servers.common.hangup import unless_gone
 from servers.common.limits import Admission
+from servers.common.ops import versions_of
 from servers.kyutai.config_toml import PATH
 from servers.kyutai.rest.transcription import FileTranscriber
 from servers.kyutai.rest.upload import receive
@@ -44,7 +43,7 @@ def create_router(settings: Settings, *, room: Room, keys: KeyCheck, packages: t
 
     @router.get("/api/build_info")
     async def build_info() -> dict[str, Any]:
-        return {"server": settings.server, "python": platform.python_version(), "packages": _versions(packages)}
+        return {"server": settings.server, "versions": versions_of(packages)}
 
     return router
 
@@ -61,13 +60,3 @@ def _describe(room: Room) -> dict[str, str]:
         "total_slots": str(room.pool.seats),
         "extra_heads": str(room.listener.pause_heads),
     }
-
-
-def _versions(packages: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for name in packages:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -7,17 +7,16 @@ server open whatever file or address it names.
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Final
 
-import numpy as np
 import soundfile
 
 from servers.common.errors import Unsupported
 from servers.common.interfaces import Audio
+from servers.common.sound_file import SoundFile
 
 Block = tuple[int, Audio]
 """Sample rate in Hz, and samples of shape (n, channels), n >= 0."""
@@ -33,30 +32,6 @@ CONTAINERS: Final = (
 
 class NotMine(Exception):
     """This reader does not know the format; the text says why."""
-
-
-class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # the package has no types
-    """Never seeks: soundfile seeks after each block to where it is, and an MP3 comes back changed."""
-
-    def seekable(self) -> bool:
-        return False
-
-
-class _Within:
-    """A file for libsndfile, which a damaged header may send to a place before the beginning: it stays where it is.
-
-    An exception in its callback could reach nobody, and would stand for the position 0.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.tell, self.read, self.readinto = file.tell, file.read, file.readinto  # type: ignore[attr-defined]
-        self._seek = file.seek
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        try:
-            return self._seek(offset, whence)
-        except (ValueError, OSError):  # of bytes, of a file
-            return self.tell()
 
 
 @contextmanager
@@ -104,26 +79,21 @@ def _advice() -> str:
 def open_sndfile(file: IO[bytes]) -> Iterator[Iterator[Block]]:
     """What libsndfile knows, decoded as float32."""
     try:
-        sound = _Forward(_Within(file))
+        sound = SoundFile(file)
     except soundfile.LibsndfileError as error:
         raise NotMine(error.error_string.rstrip(".").lower()) from None
     with sound:
         yield _read_sndfile(sound)
 
 
-def _read_sndfile(sound: soundfile.SoundFile) -> Iterator[Block]:
-    rate_hz, channels = sound.samplerate, sound.channels
+def _read_sndfile(sound: SoundFile) -> Iterator[Block]:
     read = 0
-    while True:
-        block = np.empty((max(1, BLOCK_SAMPLES // channels), channels), np.float32)
-        try:
-            count = sound.buffer_read_into(block, "float32")
-        except soundfile.LibsndfileError as error:
-            raise damaged(error.error_string, at_s=read / rate_hz) from None
-        if not count:
-            return
-        read += count
-        yield rate_hz, block[:count]
+    try:
+        for block in sound.forward(BLOCK_SAMPLES):
+            read += len(block)
+            yield sound.samplerate, block
+    except soundfile.LibsndfileError as error:
+        raise damaged(error.error_string, at_s=read / sound.samplerate) from None
 
 
 def damaged(reason: str, *, at_s: float) -> Unsupported:

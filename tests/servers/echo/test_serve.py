@@ -18,6 +18,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+pytestmark = pytest.mark.slow
+
 StartEcho = Callable[..., Any]
 
 
@@ -108,7 +110,6 @@ def test_an_idle_server_ends_at_once_with_0(start_echo: StartEcho) -> None:
     assert echo.process.wait(timeout=20) == 0
 
 
-@pytest.mark.slow
 def test_sigterm_lets_running_requests_finish_and_takes_no_new_ones(start_echo: StartEcho, body: bytes) -> None:
     echo = start_echo("--delay-ms=2000")
     thread, answers = post_in_background(f"{echo.url}/raw", body)
@@ -136,7 +137,6 @@ def test_sigterm_lets_a_session_finish(start_echo: StartEcho) -> None:
     assert echo.process.wait(timeout=20) == 0
 
 
-@pytest.mark.slow
 def test_the_drain_has_an_end(start_echo: StartEcho) -> None:
     echo = start_echo("--drain-timeout-s=0.3")
     with connect(echo.ws) as stream:

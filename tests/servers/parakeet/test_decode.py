@@ -6,7 +6,6 @@ import asyncio
 import io
 import stat
 import struct
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -20,7 +19,6 @@ from hypothesis import strategies as st
 
 from servers.common.errors import BadInput, ServerFault, TooLarge, Unsupported
 from servers.common.interfaces import Audio
-from servers.parakeet.decoding import readers
 from servers.parakeet.decoding.decoder import MEMORY_SAMPLES, Abandoned, Decoder, Limit, decode, mix
 from tests.servers.parakeet.conftest import file_of
 from tests.servers.parakeet.fake import heard, say, silence, text_of
@@ -187,16 +185,6 @@ def test_damaged_files_are_refused_or_read_never_worse(data: st.DataObject, kind
         assert found.status in (400, 413, 415)
     else:
         assert found.dtype == np.float32 and found.ndim == 1 and np.isfinite(found).all()
-
-
-def test_a_header_that_leads_before_the_beginning_is_no_exception_of_a_callback() -> None:
-    """pytest would find one that nobody could catch."""
-    with tempfile.TemporaryFile() as opened:
-        opened.write(b"0123456789")
-        for file in (io.BytesIO(b"0123456789"), opened):
-            within = readers._Within(file)
-            assert (within.seek(4), within.seek(-1)) == (4, 4)
-            assert (within.read(2), within.tell()) == (b"45", 6)
 
 
 def program(folder: Path, text: str) -> None:

@@ -19,11 +19,14 @@ from typing import BinaryIO
 
 import psutil
 
-from yapbench.errors import ServerDied
-from yapbench.supervise import AFTER_GRACE_S, GRACE_S, MARK, ProcessId, SupervisedIds, require_linux, tree
+from servers.common.supervise import AFTER_GRACE_S, GRACE_S, MARK, ProcessId, SupervisedIds, require_linux, tree
 
-_CHECKOUT = Path(__file__).resolve().parent.parent
-_BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from yapbench.supervise import main; sys.exit(main())"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from servers.common.supervise import main; sys.exit(main())"
+
+
+class NotSupervised(Exception):
+    """No guard could be started."""
 
 
 class Supervised:
@@ -83,7 +86,7 @@ def spawn(
     """Start `argv` under a guard with this `environment` and the mark; its output goes to `log`.
 
     A detached one has no lifeline: it outlives the caller and ends by `stop` or by SIGTERM to the guard.
-    Raises UsageError off Linux, ServerDied when the guard cannot start. No such program: exit code 127.
+    Raises StartupRefused off Linux, NotSupervised when the guard cannot start. No such program: exit code 127.
     """
     require_linux()
     read_end, write_end = os.pipe()
@@ -112,7 +115,7 @@ def spawn(
     except ValueError as error:
         if guard.stdin is not None:
             guard.stdin.close()
-        raise ServerDied(f"the supervisor of {argv[0]} did not start (exit code {guard.wait()})") from error
+        raise NotSupervised(f"the supervisor of {argv[0]} did not start (exit code {guard.wait()})") from error
     return Supervised(ids, owned=None if detached else guard, grace_s=grace_s)
 
 

@@ -2,10 +2,11 @@
 
     owner --pipe--> guard --pipe--> keeper --PDEATHSIG--> process --> its children, own sessions or not
 
-The owner (a notebook's kernel, a shell command) holds the write end of a pipe, the lifeline: its end of file
-is the one sign of death that also kill -9 gives. Guard and keeper are both child subreapers, so an orphan
-stays below them; each cleans up after the other, so either may be killed -9. If both are killed at once, the
-process dies by PDEATHSIG and `lifeline.end_orphans` finds the rest by the mark in their environment.
+The owner (a notebook's kernel, a shell command, a server with an engine of its own) holds the write end of a pipe,
+the lifeline: its end of file is the one sign of death that also kill -9 gives. Guard and keeper are both child
+subreapers, so an orphan stays below them; each cleans up after the other, so either may be killed -9. If both are
+killed at once, the process dies by PDEATHSIG and `lifeline.end_orphans` finds the rest by the mark in their
+environment.
 Started by lifeline.py. Knows nothing of servers, ports or readiness.
 """
 
@@ -27,7 +28,7 @@ from typing import Any, NoReturn, Self
 
 import psutil
 
-from yapbench.errors import UsageError
+from servers.common.errors import StartupRefused
 
 MARK = "YAPBENCH_KEEPER"
 """Environment variable of everything below a keeper: the keeper's identity."""
@@ -118,9 +119,9 @@ class SupervisedIds:
 
 
 def require_linux() -> None:
-    """Raises UsageError where the kernel lacks what this module stands on."""
+    """Raises StartupRefused where the kernel lacks what this module stands on."""
     if sys.platform != "linux":
-        raise UsageError(
+        raise StartupRefused(
             f"starting a server needs Linux (subreaper, PDEATHSIG), this is {sys.platform}; "
             "a server that already runs can be measured by its URL, and reports work here"
         )
@@ -210,7 +211,7 @@ class _Holder:
 
 def main() -> int:
     """The guard. Options, then `-- COMMAND`; standard input is the lifeline, unless detached."""
-    parser = argparse.ArgumentParser(prog="yapbench.supervise")
+    parser = argparse.ArgumentParser(prog="servers.common.supervise")
     parser.add_argument("--detached", action="store_true")
     parser.add_argument("--cpus", default="")
     parser.add_argument("--grace-s", type=float, default=GRACE_S)
