@@ -23,12 +23,19 @@ _NAMES: Final = {
     "frame_ms": "frame",
     "eos": "end of speech",
     "look_ahead_ms": "look-ahead",
+    "transcription_delay_ms": "delay",
     "att_ctx": "left context",
     "batch_size": "largest batch",
     "max_batch": "largest batch",
     "max_streams": "seats",
     "lm_dtype": "dtype",
     "codec_dtype": "codec's dtype",
+    "vllm_dtype": "dtype",
+    "vllm_kv_cache_dtype": "KV cache",
+    "vllm_max_model_len": "context",
+    "vllm_max_num_batched_tokens": "tokens a batch",
+    "vllm_max_num_seqs": "engine's seats",
+    "vllm_enforce_eager": "eager",
 }
 _COUNTED: Final = {"sessions": "session", "threads": "thread"}
 """Settings that count things: said as "2 sessions"."""

@@ -32,7 +32,10 @@ class CatalogEntry:
     """Environments its settings may name instead, each with a flag that means it."""
     models: tuple[tuple[str, float], ...] = ()
     """Models that `yapbench doctor` judges, each with about the GB of GPU memory it takes at most; 0: it needs none."""
-
+    beside: tuple[tuple[str, str], ...] = ()
+    """Environments that a process of the server's own runs in, each with the server's variable for its Python."""
+    ready_timeout_s: float = 120.0
+    """From the start to the first answer of /ready, at most."""
     scripted: bool = False
     """It recognises nothing and says what a script tells it (echo_script.py)."""
 
@@ -68,6 +71,10 @@ _OFFLINE_MODELS = (("auto", 6.0), ("tiny", 1.0))
 # values for the language model, 8 for Mimi: calculated, not measured on a GPU.
 _KYUTAI_MODELS = (("auto", 11.0), ("tiny", 1.0))
 
+# The model card asks for 16 GB: 4.4 billion parameters in bfloat16 are 8.9 GB, the rest keys and values; vLLM takes as
+# much as --vllm-gpu-memory-utilization says. tiny: CUDA itself and vLLM's graphs, a guess.
+_VOXTRAL_MODELS = (("auto", 16.0), ("tiny", 2.0))
+
 _ECHO_WIRES = ("echo", "echo_upload", "echo_pcm", "echo_json", "echo_msgpack")
 
 CATALOG = (
@@ -78,9 +85,23 @@ CATALOG = (
     CatalogEntry("fastconformer", "servers.fastconformer", ("fastconformer",), "nemo", (), _STREAMING_MODELS),
     CatalogEntry("parakeet", "servers.parakeet", ("parakeet", "parakeet_upload"), "nemo", (), _OFFLINE_MODELS),
     CatalogEntry("kyutai", "servers.kyutai", ("kyutai", "kyutai_json", "kyutai_marker"), "torch", (), _KYUTAI_MODELS),
+    CatalogEntry(
+        "voxtral",
+        "servers.voxtral",
+        ("voxtral", "voxtral_eager"),
+        "light",
+        (),
+        _VOXTRAL_MODELS,
+        beside=(("vllm", "VOXTRAL_ENGINE_PYTHON"),),
+        ready_timeout_s=960.0,  # its engine may take --engine-start-timeout-s
+    ),
 )
 
-DISK_GB = {"torch": DiskNeed(without_gpu=1.3, with_gpu=8.0), "nemo": DiskNeed(without_gpu=2.4, with_gpu=9.0)}
+DISK_GB = {
+    "torch": DiskNeed(without_gpu=1.3, with_gpu=8.0),
+    "nemo": DiskNeed(without_gpu=2.4, with_gpu=9.0),
+    "vllm": DiskNeed(without_gpu=2.4, with_gpu=13.0),
+}
 """By environment; the harness's own needs no room of its own."""
 
 

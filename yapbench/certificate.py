@@ -41,6 +41,8 @@ CODE: Final = (
     "clients/kyutai_marker.py",
     "clients/line.py",
     "clients/parakeet.py",
+    "clients/voxtral.py",
+    "clients/voxtral_eager.py",
     "clients/websocket.py",
 )
 """The load generator's sources: a certificate made with others says nothing about these."""

@@ -79,7 +79,7 @@ def check(server: str, commit: str) -> None:
     folder = at(commit) / SERVERS / server
     if not folder.is_dir():
         raise UsageError(f"commit {commit[:12]} has no server {server!r}")
-    for name in (entry.environment, *dict(entry.others)):
+    for name in envs.names_of(entry):
         ours = envs.requirements_file(entry, name)
         theirs = folder / ours.name
         wanted = [set(envs.requirement_lines(file)) if file.is_file() else set() for file in (ours, theirs)]

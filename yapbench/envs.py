@@ -16,13 +16,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from servers.common.devices import cuda_is_visible
+from servers.common.settings import BaseServerSettings
 from yapbench import catalog
 from yapbench.errors import UsageError, YapbenchError
 
@@ -32,8 +33,8 @@ COMPLETE = ".complete"
 CPU_ONLY = CHECKOUT / "servers" / "cpu_only.txt"
 OF_NO_SERVER = {"bench": CHECKOUT / "benchmarks" / "requirements.txt"}
 """Environments that no catalogue server runs in, made by `yapbench install <name>`, and their requirements."""
-ALONE = {"bench": CHECKOUT / "benchmarks" / "requirements-alone.txt"}
-"""What some of them hold without what it asks for."""
+OF_OWN_PINS = frozenset({"vllm"})
+"""Environments whose files say every version themselves: constraints.txt has others of the same packages."""
 
 _QUIET_PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
 
@@ -90,23 +91,40 @@ def environment(name: str) -> Environment:
 
     On a machine without a GPU no package of NVIDIA's may come into it: gigabytes that nothing here could run.
     """
-    servers = [entry for entry in catalog.CATALOG if name in (entry.environment, *dict(entry.others))]
+    servers = [entry for entry in catalog.CATALOG if name in names_of(entry)]
     files = [OF_NO_SERVER[name]] if name in OF_NO_SERVER else [requirements_file(entry, name) for entry in servers]
+    alone = [file for file in map(_alone_file, files) if file.is_file()]
     root = os.environ.get("YAPBENCH_ENVS") or "~/.cache/yapbench/envs"
     return Environment(
         name,
         tuple(files),
-        CHECKOUT / "constraints.txt",
+        None if name in OF_OWN_PINS else CHECKOUT / "constraints.txt",
         Path(root).expanduser().resolve(),
         None if cuda_is_visible() else CPU_ONLY,
-        ALONE.get(name),
+        alone[0] if alone else None,
     )
 
 
+def names_of(entry: catalog.CatalogEntry) -> tuple[str, ...]:
+    """Every environment that the server, or a process of its own, may run in; the usual one first."""
+    return (entry.environment, *dict(entry.others), *dict(entry.beside))
+
+
 def requirements_file(entry: catalog.CatalogEntry, name: str) -> Path:
-    """requirements.txt for the server's usual environment, requirements-<name>.txt for another."""
-    file = "requirements.txt" if name == entry.environment else f"requirements-{name}.txt"
-    return CHECKOUT / "servers" / entry.name / file
+    """requirements.txt for the server's usual environment, requirements-<name>.txt for another.
+
+    Where there is a requirements-<name>-cpu.txt it stands for it on a machine without a GPU.
+    """
+    folder = CHECKOUT / "servers" / entry.name
+    if name == entry.environment:
+        return folder / "requirements.txt"
+    for_cpu = folder / f"requirements-{name}-cpu.txt"
+    return for_cpu if for_cpu.is_file() and not cuda_is_visible() else folder / f"requirements-{name}.txt"
+
+
+def _alone_file(requirements: Path) -> Path:
+    """What is installed last and without what it asks for stands beside the other requirements."""
+    return requirements.with_name(f"{requirements.stem}-alone.txt")
 
 
 def interpreter(name: str) -> Path:
@@ -120,7 +138,7 @@ def interpreter(name: str) -> Path:
         return Path(sys.executable)
     found = environment(name)
     if not found.is_complete():
-        usual = [entry.name for entry in catalog.CATALOG if entry.environment == name]
+        usual = [entry.name for entry in catalog.CATALOG if name in (entry.environment, *dict(entry.beside))]
         usual += [name] if name in OF_NO_SERVER else []
         other = [f"{entry.name} {flag}" for entry in catalog.CATALOG for n, flag in entry.others if n == name]
         commands = " or ".join(f"`yapbench install {words}`" for words in usual + other)
@@ -131,12 +149,15 @@ def interpreter(name: str) -> Path:
 def install(server: str, flags: Sequence[str] = (), *, say: Callable[[str], None] = print) -> Path:
     """Make what `server` needs when started with `flags`, unless it is there; returns its interpreter.
 
-    Raises InstallFailed, and UsageError for flags that the server does not take.
+    What a process of its own runs in is made too. Raises InstallFailed, and UsageError for flags that the server does
+    not take.
     """
     if server in OF_NO_SERVER:
         return build(environment(server), say=say)
     entry = catalog.lookup(server)
     name = catalog.environment_of_flags(entry, flags)
+    for other in beside(entry, catalog.settings_of_flags(entry, flags)):
+        build(environment(other), say=say)
     if name != LIGHT:
         return build(environment(name), say=say)
     missing = [package for package, version in _packages(requirements_of(server)).items() if version is None]
@@ -185,16 +206,30 @@ def build(wanted: Environment, *, say: Callable[[str], None] = print) -> Path:
     return wanted.python
 
 
-def fingerprint(server: str, name: str | None = None) -> dict[str, Any]:
-    """What the server runs on in environment `name` (default: its usual one).
+def beside(entry: catalog.CatalogEntry, settings: BaseServerSettings) -> dict[str, str]:
+    """Environments that processes of the server's own run in with `settings`, each with the server's variable for it.
 
-    {"python", "packages": {direct requirement: version or None}, "sha256"}.
+    Settings that bring such a process's Python themselves, or need none, say so by `beside`.
+    """
+    wanted: Collection[str] = getattr(settings, "beside", dict(entry.beside))
+    return {name: variable for name, variable in entry.beside if name in wanted}
+
+
+def interpreters_beside(entry: catalog.CatalogEntry, settings: BaseServerSettings) -> dict[str, str]:
+    """The same by variable, each with the Python. Raises UsageError with the command that makes a missing one."""
+    return {variable: str(interpreter(name)) for name, variable in beside(entry, settings).items()}
+
+
+def fingerprint(server: str, name: str | None = None, *, others: Iterable[str] = ()) -> dict[str, Any]:
+    """What the server runs on in environment `name` (default: its usual one), and `others`, its own processes' ones.
+
+    {"python", "packages": {direct requirement: version or None}, "sha256"}; with others: "beside": {name: the same}.
     """
     name = name or catalog.lookup(server).environment
     names = requirements_of(server, name)
     python = interpreter(name)
     if python == Path(sys.executable):
-        found = {"python": platform.python_version(), "packages": _packages(names)}
+        found: dict[str, Any] = {"python": platform.python_version(), "packages": _packages(names)}
     else:
         done = subprocess.run(
             [str(python), "-I", "-c", _FINGERPRINT, *names],
@@ -203,6 +238,8 @@ def fingerprint(server: str, name: str | None = None) -> dict[str, Any]:
             check=True,
         )
         found = json.loads(done.stdout)
+    if next_to_it := {other: fingerprint(server, other) for other in others}:
+        found["beside"] = next_to_it
     canonical = json.dumps(found, sort_keys=True, separators=(",", ":"))
     return found | {"sha256": hashlib.sha256(canonical.encode()).hexdigest()}
 
@@ -210,7 +247,8 @@ def fingerprint(server: str, name: str | None = None) -> dict[str, Any]:
 def requirements_of(server: str, name: str | None = None) -> list[str]:
     """Names of the server's direct requirements in environment `name`; [] when there is no such file."""
     entry = catalog.lookup(server)
-    lines = requirement_lines(requirements_file(entry, name or entry.environment))
+    file = requirements_file(entry, name or entry.environment)
+    lines = requirement_lines(file) + requirement_lines(_alone_file(file))
     return sorted({requirement_name(line) for line in lines})
 
 

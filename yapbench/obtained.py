@@ -35,6 +35,12 @@ UNSCORED: Final = frozenset({"random"})
 LOOK_AHEAD: Final = "look_ahead_ms"
 """What of the audio to come a streaming model waits for before it decides, however it was asked for."""
 
+DELAY: Final = "transcription_delay_ms"
+"""By how much a streaming model's text trails the audio that it has heard."""
+
+WAITS: Final = (LOOK_AHEAD, DELAY)
+"""Settings that are a trade in themselves: a model that waits longer knows more before it says a word."""
+
 PRECISIONS: Final = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 """What a server's dtype is called where its setting is a `precision`."""
 
@@ -45,7 +51,8 @@ COMPILE_STATES: Final = {"ready": "compiled", "failed": "compile failed", "off":
 def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a trial's `info` with the obtained device, dtype and compiled state in place of the asked ones.
 
-    So with the look-ahead, which can be asked for in two ways. `engine` is added where there is a model to speak of.
+    So with the look-ahead, which can be asked for in two ways, and the delay. `engine` is added where there is a model
+    to speak of.
     """
     asked = info.get("asked") or {}
     setting = _settings(info) | {name: asked[name] for name in SENT if name in asked}
@@ -53,10 +60,11 @@ def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
         how = {"client": info.get("client"), **info["load"]["stream"]}
         setting |= {name: how[name] for name in ("client", *SPOKEN) if how.get(name) is not None}
     found = info.get("obtained") or {}
-    if LOOK_AHEAD in setting and found.get(LOOK_AHEAD) is not None:
-        setting[LOOK_AHEAD] = found[LOOK_AHEAD]
-        if "att_ctx" in setting:  # left,right; the right part is the look-ahead
-            setting["att_ctx"] = str(setting["att_ctx"]).partition(",")[0]
+    for name in WAITS:
+        if name in setting and (value := waited(found, name)) is not None:
+            setting[name] = value
+            if name == LOOK_AHEAD and "att_ctx" in setting:  # left,right; the right part is the look-ahead
+                setting["att_ctx"] = str(setting["att_ctx"]).partition(",")[0]
     if "model" not in setting:
         return setting
     for name in ("device", "dtype"):
@@ -72,6 +80,12 @@ def setting_of(info: Mapping[str, Any]) -> dict[str, Any]:
     if "cuda_graphs" in setting:
         setting["cuda_graphs"] = bool(setting["cuda_graphs"])
     return {**setting, ENGINE: _engine(setting, model_name(info))}
+
+
+def waited(status: Mapping[str, Any], name: str) -> Any:
+    """One of WAITS as a server's /status has it, by itself or among its settings; None where it has none."""
+    value = status.get(name)
+    return (status.get("settings") or {}).get(name) if value is None and name == DELAY else value
 
 
 def _settings(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -148,7 +148,8 @@ class Trial:
     def environment(self) -> dict[str, Any]:
         """What the server runs on: interpreter, packages, their hash (envs.fingerprint)."""
         entry = catalog.lookup(self.server)
-        return envs.fingerprint(entry.name, catalog.environment_of(entry, self.settings))
+        others = envs.beside(entry, catalog.parsed_settings(entry, self.settings))
+        return envs.fingerprint(entry.name, catalog.environment_of(entry, self.settings), others=others)
 
     @property
     def trial_id(self) -> str:

@@ -128,6 +128,40 @@ def test_the_notebook_of_kyutai_measures_with_a_key_of_its_own(tmp_path: Path, m
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(
+    not envs.environment("vllm").is_complete(), reason="needs environment vllm (yapbench install voxtral)"
+)
+def test_the_notebook_of_voxtral_measures_the_delay_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the engine itself: its processes are counted as the server's, and none of them is left."""
+    monkeypatch.delenv("VOXTRAL_API_KEY", raising=False)
+    folder = tmp_path / "trial"
+    chosen = {"model": "tiny", "transcription_delay_ms": 240, "vllm_max_model_len": 4096}
+    seats = {"vllm_max_num_seqs": 6, "max_connections": 4, "model_dir": tmp_path / "models"}
+    load = {"concurrency": "1,2", "requests": 3, "warmup": 1, "out_dir": folder}
+    given = [word for name, value in (chosen | seats | load).items() for word in ("-p", name, str(value))]
+    done = papermill("30_voxtral", tmp_path / "out.ipynb", *given, timeout_s=380)
+    assert done.returncode == 0, done.stderr[-3000:]
+    data = read_trial(folder)
+    assert data.info["obtained"]["transcription_delay_ms"] == 240
+    assert 'VOXTRAL_API_KEY="$VOXTRAL_API_KEY" ' in data.info["server_command"]
+    assert list(data.utterances["outcome"].unique()) == ["ok"]
+    assert all("-tiny-" in one for one in data.utterances["utterance_id"])
+    memory = data.machine[data.machine["metric"] == "rss_bytes"]["value"]
+    assert memory.max() > 1 << 30  # the engine's, too
+    text = (tmp_path / "out.ipynb").read_text()
+    assert (
+        "delay 240 ms" in text
+        and "knows a small world" in text
+        and "<svg" in text
+        and '"output_type": "error"' not in text
+    )
+    assert servers_left(str(tmp_path)) == []
+
+
+@pytest.mark.slow
 def test_an_unknown_parameter_is_refused_before_any_server_starts(tmp_path: Path) -> None:
     folder = tmp_path / "trial"
     done = papermill("10_smart_turn", tmp_path / "out.ipynb", "-p", "windw_ms", "2", "-p", "out_dir", str(folder))

@@ -36,6 +36,7 @@ def declared(path: Path) -> list[ast.AnnAssign]:
     return [node for node in body if isinstance(node, ast.AnnAssign)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_outputs_and_run_metadata_are_stripped(path: Path) -> None:
     command = [str(ROOT / "scripts" / "strip.sh"), "--verify", str(path)]

@@ -187,6 +187,22 @@ def look_aheads(folder: Path, *, decoders: Iterable[str] = ("rnnt",), model: str
     return folder
 
 
+def delays(folder: Path, *, model: str = "stt", **more: Any) -> Path:
+    """80 to 960 ms of delay: the more, the later the words and the fewer wrong."""
+    for delay_ms, wrong in ((80, 0.5), (240, 0.3), (480, 0.2), (960, 0.1)):
+        trial(
+            folder / f"delay{delay_ms:07d}",
+            server="voxtral",
+            client="voxtral",
+            base_ms=40 + 0.06 * delay_ms,
+            behind_ms=60 + delay_ms,
+            wrong=wrong,
+            settings={"model": model, "transcription_delay_ms": delay_ms},
+            **{"count": 140, "slo_ms": 500.0, **more},
+        )
+    return folder
+
+
 def _level(
     rng: np.random.Generator,
     level: float,

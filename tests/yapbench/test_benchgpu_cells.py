@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from yapbench.benchgpu.cells import Cell, cells_of, read_overrides
+from yapbench.benchgpu.cells import Cell, cells_of, read_overrides, shares_of
 from yapbench.benchgpu.declared import CHECKOUT, Bench, lookup
 from yapbench.errors import UsageError
 from yapbench.pacing.streaming import WHOLE_FILES
 from yapbench.sweep import Sweep
 from yapbench.trial import Trial
+
+pytestmark = pytest.mark.slow
 
 
 def smart_turn() -> Bench:
@@ -60,6 +62,13 @@ def test_overrides_are_read_as_in_a_sweep_file() -> None:
     assert read_overrides(words) == {"window_ms": [0, 5], "dtype": None, "batch_buckets": "1,2"}
     with pytest.raises(UsageError, match="did you mean 'window_ms'"):
         cells(windw_ms=2)
+
+
+def test_an_override_is_for_the_servers_that_know_it() -> None:
+    found = shares_of({"window_ms": [0, 5], "seats": 8, "device": "cpu"}, ["smart_turn", "kyutai"])
+    assert found == {"smart_turn": {"window_ms": [0, 5], "device": "cpu"}, "kyutai": {"seats": 8, "device": "cpu"}}
+    with pytest.raises(UsageError, match=r"smart_turn or kyutai 'windw_ms'; did you mean 'window_ms'"):
+        shares_of({"windw_ms": 2}, ["smart_turn", "kyutai"])
 
 
 def test_the_bare_model_is_asked_for_the_settings_own_batches() -> None:
@@ -114,6 +123,16 @@ def test_the_seats_of_kyutai_are_the_sizes_of_its_bare_model() -> None:
     assert {cell.trial.client for cell in rest} == {"kyutai", "kyutai_json"}
     cpu = cells_of(found, {"device": "cpu", "model": "tiny", "threads": 1, "seats": 4, "concurrency": [1, 4]})
     assert not any({"cuda_graphs", "graph_batches"} & cell.parameters.keys() for cell in cpu)
+
+
+def test_the_gateway_and_its_engine_are_held_against_the_engine_alone() -> None:
+    found = lookup("voxtral")
+    assert found and found.backend("random") == "vllm"
+    hurry, live, *rest = cells_of(found, {})
+    assert (hurry.parameters["pace"], live.parameters.get("pace")) == (0, None) and hurry.mode == live.mode
+    assert hurry.batch_sizes == [1, 110] and (CHECKOUT / found.bare).is_file()
+    assert len(rest) == 32 - 1 + 1 and all("device" not in cell.parameters for cell in [hurry, live, *rest])
+    assert max(float(level) for cell in rest for level in cell.trial.profile.levels) <= 100
 
 
 def test_streams_on_a_cpu_have_no_recorded_graphs() -> None:

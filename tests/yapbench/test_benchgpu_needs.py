@@ -35,6 +35,11 @@ def test_a_package_that_is_too_old_is_missing() -> None:
     assert needs.missing([("numpy", "", "1000.0")]) == ["numpy>=1000.0"]
 
 
+def test_a_package_that_is_there_under_another_name_has_its_version() -> None:
+    assert needs.missing([("yaml", "", "5")]) == []  # PyYAML brings it
+    assert needs.missing([("yaml", "", "1000")]) == ["yaml>=1000"]
+
+
 def test_an_interpreter_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(OSError, match="no-python"):
         needs.missing_in(Path("/nowhere/no-python"), [], checkout=ROOT)

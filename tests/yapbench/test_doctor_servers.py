@@ -116,6 +116,35 @@ def test_a_device_that_is_not_there_is_named_by_the_servers_own_variable() -> No
     assert "a GPU for --device=cuda:0 (ASR_DEVICE)" in models.fit(one, TORCH, Graphics()).what
 
 
+BESIDE = replace(ABSENT, name="vllm", servers=(("voxtral", ""),))
+ENGINE = Candidate(server="voxtral", model="tiny", beside=("vllm",), device_variable="", vram_gb=2.0)
+
+
+def test_a_server_with_a_process_in_another_environment_needs_both() -> None:
+    finding = models.fit(ENGINE, LIGHT, GRAPHICS, beside=[BESIDE])
+    assert finding.what == "voxtral --model=tiny: needs environment vllm"
+    assert finding.remedy == "yapbench install voxtral"
+    made = replace(BESIDE, is_complete=True, wheel=Wheel("2.13.0+cu130", (13, 0)))
+    assert "ready, on cuda:0" in models.fit(ENGINE, LIGHT, GRAPHICS, beside=[made]).what
+    assert "ready, on the CPU" in models.fit(
+        ENGINE, LIGHT, GRAPHICS, beside=[replace(made, wheel=Wheel("2.13.0+cpu", None))]
+    ).what  # fmt: skip
+
+
+def test_a_server_without_a_device_setting_is_shown_another_gpu() -> None:
+    made = replace(BESIDE, is_complete=True)
+    finding = models.fit(ENGINE, LIGHT, cards(1, 9), beside=[made])
+    assert finding.remedy == "CUDA_VISIBLE_DEVICES=1 yapbench up voxtral --model=tiny"
+    assert "nvidia-smi" in models.fit(ENGINE, LIGHT, cards(1), beside=[made]).remedy
+
+
+def test_environments_that_servers_have_processes_in_are_looked_at() -> None:
+    found = {place.name: place for place in environments.look()}
+    for entry in catalog.CATALOG:
+        for name, variable in entry.beside:
+            assert (entry.name, "") in found[name].servers and variable.isupper()
+
+
 def test_all_that_a_model_lacks_is_one_command() -> None:
     finding = models.fit(replace(V2, weights="", lack="not here"), ABSENT, Graphics())
     assert finding.what == "smart_turn --model=v2: needs environment torch and its weights"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.yapbench.processes import CHECKOUT, wait_for
-from yapbench import catalog, envs
+from yapbench import catalog, command, envs
 from yapbench.envs import Environment, InstallFailed
 from yapbench.errors import UsageError
 
@@ -211,3 +211,67 @@ def test_a_light_server_that_lacks_a_package_names_the_command(monkeypatch: pyte
     monkeypatch.setattr(envs, "requirements_of", lambda *_: ["no-such-package"])
     with pytest.raises(UsageError, match=r"echo lacks no-such-package .*make setup"):
         envs.install("echo")
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_an_engine_s_environment_has_its_own_file_for_a_cpu_and_its_own_pins(
+    gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(envs, "cuda_is_visible", lambda: gpu)
+    vllm = envs.environment("vllm")
+    name = "requirements-vllm.txt" if gpu else "requirements-vllm-cpu.txt"
+    assert vllm.requirements == (CHECKOUT / "servers" / "voxtral" / name,) and vllm.constraints is None
+    assert (vllm.alone is None) is gpu
+    assert ("vllm" if gpu else "vllm-cpu") in envs.requirements_of("voxtral", "vllm")
+
+
+def test_every_version_of_an_environment_with_its_own_pins_is_said() -> None:
+    for entry in catalog.CATALOG:
+        for name in envs.OF_OWN_PINS & set(envs.names_of(entry)):
+            folder = CHECKOUT / "servers" / entry.name
+            for file in folder.glob(f"requirements-{name}*.txt"):
+                assert all("==" in line for line in envs.requirement_lines(file)), file
+
+
+def test_what_runs_beside_a_server_is_made_with_it_and_told_to_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("YAPBENCH_ENVS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("VOXTRAL_ENGINE_PYTHON", "VOXTRAL_ENGINE_COMMAND", "VLLM_REALTIME_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UsageError, match="environment 'vllm' is not there: run `yapbench install voxtral`"):
+        command.of_server("voxtral", settings={"model": "tiny"})
+    path = envs.environment("vllm").path
+    path.mkdir(parents=True)
+    (path / envs.COMPLETE).touch()
+    assert envs.install("voxtral", say=lambda _: None) == Path(sys.executable)
+    made = command.of_server("voxtral", settings={"model": "tiny"})
+    assert made.environment()["VOXTRAL_ENGINE_PYTHON"] == str(envs.environment("vllm").python)
+    assert made.line.startswith("VOXTRAL_ENGINE_PYTHON=") and "VOXTRAL" not in " ".join(made.argv)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VOXTRAL_ENGINE_PYTHON", sys.executable),
+        ("VOXTRAL_ENGINE_COMMAND", "my-engine --fast"),
+        ("VLLM_REALTIME_URL", "ws://127.0.0.1:1/v1/realtime"),
+    ],
+)
+def test_an_engine_that_is_given_needs_no_environment(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("YAPBENCH_ENVS", str(tmp_path))
+    monkeypatch.setenv(variable, value)
+    made = command.of_server("voxtral", settings={"model": "tiny"})
+    assert not made.interpreters and made.environment()[variable] == value
+    entry = catalog.lookup("voxtral")
+    assert envs.beside(entry, catalog.parsed_settings(entry, {})) == {}
+
+
+def test_a_fingerprint_holds_what_runs_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YAPBENCH_PYTHON", sys.executable)
+    plain, both = envs.fingerprint("voxtral"), envs.fingerprint("voxtral", others=["vllm"])
+    assert plain["sha256"] != both["sha256"] and plain["packages"] == both["packages"]
+    assert set(both["beside"]["vllm"]["packages"]) == set(envs.requirements_of("voxtral", "vllm"))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from servers.common.supervise import ProcessId
 from tests.yapbench.processes import CHECKOUT, command, far_child, left_after, marked, new_mark, wait_for
 from yapbench import machine, probe, service
 from yapbench.command import free_port
 from yapbench.errors import ServerDied, UsageError
-from yapbench.supervise import ProcessId
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="supervision needs Linux")
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from servers.common.supervise import ProcessId
 from tests.yapbench.processes import wait_for
-from yapbench.supervise import ProcessId
 from yapbench.verbs import logfile
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="supervision needs Linux")

@@ -335,6 +335,7 @@ def test_a_key_is_never_shown() -> None:
 def test_each_server_has_its_own_name_for_its_key() -> None:
     assert target.key_variable(catalog.lookup("smart_turn")) == "AUTH_KEY"
     assert target.key_variable(catalog.lookup("echo")) == "ECHO_KEY"
+    assert target.key_variable(catalog.lookup("voxtral")) == "VOXTRAL_API_KEY"  # not that of an engine behind it
 
 
 def test_without_an_address_and_without_a_server_the_remedy_is_named(here: Path) -> None:

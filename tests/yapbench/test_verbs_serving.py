@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from servers.voxtral.settings import Settings as Voxtral
 from tests.yapbench.processes import CHECKOUT, command, new_mark, wait_for
 from tests.yapbench.test_service import stale
-from yapbench import service
+from yapbench import catalog, service
 from yapbench.command import free_port
 from yapbench.errors import ExitCode, UsageError
 from yapbench.verbs import serving
@@ -157,3 +158,8 @@ def test_an_age_is_said_in_two_words(seconds: int, words: str) -> None:
 def test_restarting_what_was_never_up_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="echo is not up: `yapbench up echo`"):
         service.restart("echo", {}, run=tmp_path)
+
+
+def test_a_server_that_starts_an_engine_is_waited_for_longer() -> None:
+    assert serving.ready_timeout_s(catalog.lookup("smart_turn")) == serving.READY_TIMEOUT_S
+    assert serving.ready_timeout_s(catalog.lookup("voxtral")) > Voxtral().engine_start_timeout_s

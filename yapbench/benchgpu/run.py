@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from yapbench import store
 from yapbench.benchgpu import archive, facts, summary
-from yapbench.benchgpu.cells import cells_of
+from yapbench.benchgpu.cells import cells_of, shares_of
 from yapbench.benchgpu.declared import CHECKOUT, Bench
 from yapbench.benchgpu.session import Session
 from yapbench.errors import ExitCode
@@ -54,7 +54,8 @@ class Asked:
 
 def run(asked: Asked) -> ExitCode:
     """Run what the budget allows and pack it. Raises UsageError for a wrong value or a device that is not there."""
-    plans = {bench.server: cells_of(bench, asked.overrides) for bench in asked.benches}  # refuses before it begins
+    shares = shares_of(asked.overrides, [bench.server for bench in asked.benches])
+    plans = {bench.server: cells_of(bench, shares[bench.server]) for bench in asked.benches}  # refuses before it begins
     if str(asked.overrides.get("device", "cuda")).startswith("cpu"):
         print("unverified until run on CUDA: this runs on the CPU", flush=True)
     sessions: list[Session] = []

@@ -21,7 +21,7 @@ from yapbench.calibrate.plan import CalibrationPlan, SearchCase
 from yapbench.calibrate.search import largest
 from yapbench.calibrate.values import Health, Paced, on_time
 from yapbench.calibrate.verdict import verdict
-from yapbench.supervise import require_linux
+from yapbench.process import require_linux
 
 TRIES: Final = 3
 TRIED_AGAIN_S: Final = 20.0

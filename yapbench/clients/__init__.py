@@ -19,6 +19,8 @@ from yapbench.clients.parakeet import Parakeet
 from yapbench.clients.parakeet_upload import ParakeetUpload
 from yapbench.clients.smart_turn import SmartTurnClient
 from yapbench.clients.upload import Upload
+from yapbench.clients.voxtral import Voxtral
+from yapbench.clients.voxtral_eager import VoxtralEager
 from yapbench.clients.websocket import StreamClient
 from yapbench.errors import UsageError
 from yapbench.pacing.streaming import WHOLE_FILES, StreamOptions
@@ -43,6 +45,8 @@ CODECS: Final[dict[str, Codec]] = {
     "kyutai_json": KyutaiJson(),
     "kyutai_marker": KyutaiMarker(),
     "parakeet": Parakeet(),
+    "voxtral": Voxtral(),
+    "voxtral_eager": VoxtralEager(),
 }
 """Wires of streams."""
 

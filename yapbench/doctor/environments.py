@@ -22,7 +22,7 @@ class Place:
 
     name: str
     servers: tuple[tuple[str, str], ...]
-    """Which run in it, each with the flag that means it; "" where it is the server's usual one."""
+    """Which run in it, or have a process in it, each with the flag that means it; "" where it is the usual one."""
     path: Path
     is_complete: bool
     is_half_made: bool = False
@@ -56,6 +56,8 @@ def look() -> tuple[Place, ...]:
         wanted.setdefault(entry.environment, []).append((entry.name, ""))
         for name, flag in entry.others:
             wanted.setdefault(name, []).append((entry.name, flag))
+        for name, _ in entry.beside:
+            wanted.setdefault(name, []).append((entry.name, ""))
     return tuple(_look_at(name, servers) for name, servers in wanted.items())
 
 

@@ -34,10 +34,12 @@ class Candidate:
     model: str = ""
     """As in --model; "" for a server that has none."""
     environment: str = envs.LIGHT
+    beside: tuple[str, ...] = ()
+    """Environments of processes of its own: what takes the GPU runs there."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     device_variable: str = "DEVICE"
-    """The environment variable of that setting."""
+    """The environment variable of that setting; "" where there is none, and the server takes what it sees."""
     vram_gb: float = 0.0
     """About what it takes of a GPU; 0: it uses none."""
     weights: str = ""
@@ -85,13 +87,14 @@ def look_at(entry: CatalogEntry, model: str, vram_gb: float) -> Candidate:
         server=entry.name,
         model=model,
         environment=environment,
+        beside=tuple(name for name, _ in entry.beside),
         device=getattr(settings, "device", "auto"),
         device_variable=_variable_of(settings, "device"),
         vram_gb=vram_gb,
         weights=place,
         lack=lack,
         remedy=_remedy(entry, model, is_of_hub=hub_id is not None),
-        comes_along=environment == envs.LIGHT and hub_id is None,
+        comes_along=environment == envs.LIGHT and not entry.beside and hub_id is None,
     )
 
 
@@ -108,20 +111,21 @@ def weights_findings(found: Sequence[Candidate]) -> list[Finding]:
 
 def fit_findings(found: Sequence[Candidate], places: Mapping[str, Place], graphics: Graphics) -> list[Finding]:
     """One line a server and model: ready, or what it lacks and the one line that gives it all of that."""
-    return [fit(one, places[one.environment], graphics) for one in found]
+    return [fit(one, places[one.environment], graphics, beside=[places[name] for name in one.beside]) for one in found]
 
 
-def fit(one: Candidate, place: Place, graphics: Graphics) -> Finding:
+def fit(one: Candidate, place: Place, graphics: Graphics, *, beside: Sequence[Place] = ()) -> Finding:
     """Whether this one would start and serve now."""
     if one.refused:
         remedy = "change that setting in the environment or in .env"
         return Finding(False, f"{one.words}: refused: {one.refused}", remedy, needed=False, heading=FIT)
     lacks: dict[str, str] = {}
-    if not place.is_complete:
-        lacks[f"environment {place.name}"] = place.install
+    for needed in (place, *beside):
+        if not needed.is_complete:
+            lacks[f"environment {needed.name}"] = needed.install
     if one.lack:
         lacks["its weights"] = one.remedy
-    where, problem, remedy = _device(one, place, graphics)
+    where, problem, remedy = _device(one, next(iter(beside), place), graphics)
     if problem:
         lacks[problem] = remedy
     if lacks:
@@ -147,6 +151,9 @@ def _device(one: Candidate, place: Place, graphics: Graphics) -> tuple[str, str,
     problem = f"about {one.vram_gb:g} GB of GPU memory (cuda:{number} has {free_gb[number]:.1f} GB free"
     problem += f"; {held})" if held else ")"
     roomy = next((i for i, free in enumerate(free_gb) if free >= one.vram_gb), None)
+    if not one.device_variable:
+        chosen = f"CUDA_VISIBLE_DEVICES={roomy} yapbench up {one.words}"
+        return "", problem, "nvidia-smi shows who holds the memory" if roomy is None else chosen
     other = "cpu" if roomy is None else f"cuda:{roomy}"
     return "", problem, f"yapbench up {one.words} --device={other}"
 

@@ -9,6 +9,7 @@ from yapbench.plots.clips import turn_probabilities
 from yapbench.plots.cost import cost_by_level, energy_by_level
 from yapbench.plots.curves import latency_by_level, throughput_by_level
 from yapbench.plots.decomposition import parts_of_final
+from yapbench.plots.delay import times_by_delay
 from yapbench.plots.ecdf import ecdf
 from yapbench.plots.emission import emission_by_level, emission_by_setting
 from yapbench.plots.engines import engines_compared
@@ -52,6 +53,7 @@ __all__ = [
     "rtfx_by_level",
     "session_timeline",
     "throughput_by_level",
+    "times_by_delay",
     "ttfp_by_level",
     "turn_probabilities",
     "wer_by_level",

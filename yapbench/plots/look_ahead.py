@@ -1,4 +1,4 @@
-"""The figure of look-ahead: word errors against the time to the final and to the first words, a mark for each.
+"""The figure of look-ahead or delay: word errors against the time to the final and to first words, a mark for each.
 
 Knows marks; computes no number of its own.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from matplotlib.axes import Axes
 
 from yapbench import axes as names_of
 from yapbench.figure import CARD, MUTED, SERIES, Figure, Sheet, draw, nothing, write
 from yapbench.measures import SLO_MS, Point
+from yapbench.obtained import DELAY, LOOK_AHEAD
 from yapbench.plots.legend import height, write_legend
 from yapbench.stats import Estimate
 from yapbench.streams import captions, look_ahead
@@ -23,6 +25,12 @@ _LETTER_POINTS = 4.6
 """Width of a letter of a mark's name."""
 _NAME_POINTS = 10.0
 """Height of a name."""
+
+_KEYS: Final = {LOOK_AHEAD: "look-ahead", DELAY: "delay-wer"}
+_AT_THE_END: Final = {
+    LOOK_AHEAD: "finals do not, for the client says that no more will come",
+    DELAY: "at the end its steps are made at once",
+}
 
 
 @dataclass(frozen=True)
@@ -37,16 +45,19 @@ class _Panel:
 def look_ahead_trade(points: Sequence[Point], *, eos: str = "commit", slo_ms: float = SLO_MS) -> Figure | None:
     """WER against end of speech to final, and against onset to first words, each look-ahead a mark with both intervals.
 
-    Takes the points of the policy `eos` and of live audio. None where no look-ahead varies.
+    Takes the points of the policy `eos` and of live audio. None where no look-ahead and no delay varies.
     """
     mine = [p for p in points if captions.manner_of(p).eos == eos and captions.manner_of(p).pace == 1]
     found = look_ahead.trades(mine)[: len(SERIES)]
     if not found:
         return None
     manner = captions.manner_of(mine[0])
-    key, title = f"look-ahead-{manner.key}", f"{look_ahead.caption(found)} · {manner.words}"
+    key = f"{_KEYS[found[0].axis]}-{manner.key}"
+    title = f"{look_ahead.caption(found)} · {manner.words}"
     marks = [mark for trade in found for mark in trade.marks]
     scored = [mark for mark in marks if mark.wer.value is not None]
+    if not scored and found[0].axis == DELAY:
+        return None  # delay.py's figure shows its times
     if not scored:
         return nothing(key, title=title, reason=f"No WER: {marks[0].wer.reason}.", manner=manner.words)
     since = {"eos": "end of speech to final, p50, ms", "eos_due": "end message due to final, p50, ms"}[marks[0].since]
@@ -91,16 +102,17 @@ def look_ahead_trade(points: Sequence[Point], *, eos: str = "commit", slo_ms: fl
 
 def _note(found: Sequence[Trade], slo_ms: float, left_out: Sequence[str]) -> str:
     load = at([found[0].marks[0].point], found[0].level)
-    kept = f"the heaviest load at which each look-ahead gives half of its finals within {names_of.plain(slo_ms)} ms"
+    what = look_ahead.NAMES[found[0].axis]
+    kept = f"the heaviest load at which each {what} gives half of its finals within {names_of.plain(slo_ms)} ms"
     marks = [mark for trade in found for mark in trade.marks]
     why = kept if all((mark.final.high or 0.0) <= slo_ms for mark in marks) else "the lightest load"
     tails = " Hollow: p95 of the finals." if any(_shows_tail(mark) for mark in marks) else ""
     commit = captions.manner_of(marks[0].point).eos == "commit"
-    waits = " First words wait for the look-ahead; finals do not, for the client says that no more will come."
+    waits = f" First words wait for the {what}; {_AT_THE_END[found[0].axis]}."
     missing = f" Without a valid point there: {', '.join(left_out)}." if left_out else ""
     return (
         f"Lower and further left is better. At {load}, {why}. Lines are 95 % intervals.{tails}"
-        f"{waits if commit else ''} Each look-ahead in the setting of the rest that answers soonest.{missing}"
+        f"{waits if commit else ''} Each {what} in the setting of the rest that answers soonest.{missing}"
     )
 
 

@@ -69,6 +69,7 @@ def _of_manner(
     live = manner.pace == 1
     trades = [
         plots.pareto_front(points, slo_ms=slo_ms, currency=currency, warning=warning) if live else None,
+        plots.times_by_delay(points, eos=manner.eos, slo_ms=slo_ms),
         plots.look_ahead_trade(points, eos=manner.eos, slo_ms=slo_ms),
         plots.cost_by_level(points, currency=currency, slo_ms=slo_ms) if live and currency else None,
     ]

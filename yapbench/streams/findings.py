@@ -13,7 +13,7 @@ from yapbench import axes, stats
 from yapbench.effects import Effect, of_axis, of_level
 from yapbench.findings import Finding
 from yapbench.measures import Point
-from yapbench.obtained import LOOK_AHEAD
+from yapbench.obtained import WAITS
 from yapbench.streams import captions, look_ahead, work
 from yapbench.streams.captions import Manner
 from yapbench.streams.measures import equal_work
@@ -64,7 +64,7 @@ def _of_manner(points: Sequence[Point], manner: Manner) -> list[Finding]:
     since = captions.felt(points)
     found = [_growth(points, since)]
     for name in names:
-        if name != LOOK_AHEAD:  # what it changes is the work itself: that is a trade, and told as one
+        if name not in WAITS:  # what it changes is the work itself: that is a trade, and told as one
             found += [_sooner(points, name, since), _sooner(points, name, "ttfp")]
     apart = work.unequal(points)
     warning = [apart.finding] if apart is not None else []

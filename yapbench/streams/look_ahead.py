@@ -1,6 +1,6 @@
-"""What look-ahead buys and what it costs: for each its WER, when finals and first words come, all at one load.
+"""What waiting buys and what it costs: for each look-ahead, or delay, its WER, when finals and first words come.
 
-Pure: points in, marks and sentences out. Knows no figure.
+All at one load. Pure: points in, marks and sentences out. Knows no figure.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from typing import Final
 from yapbench import axes
 from yapbench.findings import Finding
 from yapbench.measures import Point
-from yapbench.obtained import LOOK_AHEAD, SENT
+from yapbench.obtained import DELAY, LOOK_AHEAD, SENT, WAITS
 from yapbench.stats import Estimate
 from yapbench.streams import captions
-from yapbench.words import at, interval, ms, rate
+from yapbench.words import at, capital, interval, ms, rate
 
 CHANGES_WORDS: Final = ("model", "decoder", *SENT)
 """What decides, beside the look-ahead, how many words are wrong: each value is a trade of its own."""
+
+NAMES: Final = {LOOK_AHEAD: "look-ahead", DELAY: "delay"}
+"""Of what a model waits for; a server has one of them."""
 
 FIRST: Final = 3.0
 """Strength of the finding: what the user of a look-ahead comes for stands first."""
@@ -74,6 +77,8 @@ class Trade:
     name: str
     """What tells it from the sweep's other trades; empty where it is the only one."""
     marks: tuple[Mark, ...]
+    axis: str = LOOK_AHEAD
+    """Which of WAITS it is; the delay is spoken of as the look-ahead of models that have that."""
 
     @property
     def level(self) -> float:
@@ -86,33 +91,39 @@ class Trade:
         return captions.WORLDS.get(str(self.marks[0].point.setting.get("model")), "")
 
 
+def axis_of(points: Sequence[Point]) -> str:
+    """Which of WAITS the points' server has."""
+    has = {name for point in points for name in WAITS if point.setting.get(name) is not None}
+    return next((name for name in WAITS if name in has), LOOK_AHEAD)
+
+
 def trades(points: Sequence[Point]) -> list[Trade]:
     """Points of one manner by what changes the words, at one load, the largest first; none where no look-ahead varies.
 
     The load is the heaviest at which every look-ahead gives half of its finals within the SLO, or the lightest that
     all of them have.
     """
-    since = captions.felt(points)
-    known = [p for p in points if p.valid and isinstance(p.setting.get(LOOK_AHEAD), int | float)]
+    since, axis = captions.felt(points), axis_of(points)
+    known = [p for p in points if p.valid and isinstance(p.setting.get(axis), int | float)]
     known = [p for p in known if p[f"{since}_p50_ms"].known]
     names = _names(points)
     best: dict[tuple[str, float, float], Mark] = {}
     for point in sorted(known, key=lambda p: (p[f"{since}_p50_ms"].value or 0.0, p.trial_id)):
-        ahead = float(point.setting[LOOK_AHEAD])
+        ahead = float(point.setting[axis])
         best.setdefault((_group(point, names), ahead, point.level), Mark(ahead, point, since))
     level = _level(best)
     found: dict[str, list[Mark]] = {}
     for (group, _, its), mark in sorted(best.items(), key=lambda item: item[0]):
         if its == level:
             found.setdefault(group, []).append(mark)
-    several = [Trade(group, tuple(marks)) for group, marks in found.items() if len(marks) > 1]
+    several = [Trade(group, tuple(marks), axis) for group, marks in found.items() if len(marks) > 1]
     return sorted(several, key=lambda trade: (-len(trade.marks), trade.name))
 
 
 def left_out(points: Sequence[Point], found: Sequence[Trade]) -> list[str]:
     """Look-aheads that were measured and are no marks, in words: they have no valid point with an interval there."""
-    names = _names(points)
-    asked = {(_group(p, names), p.setting[LOOK_AHEAD]) for p in points if p.setting.get(LOOK_AHEAD) is not None}
+    names, axis = _names(points), axis_of(points)
+    asked = {(_group(p, names), p.setting[axis]) for p in points if p.setting.get(axis) is not None}
     shown = {(trade.name, mark.look_ahead_ms) for trade in found for mark in trade.marks}
     missing = sorted((group, ahead) for group, ahead in asked if (group, float(ahead)) not in shown)
     return [f"{axes.plain(ahead)} ms{f' with {group}' if group else ''}" for group, ahead in missing]
@@ -149,7 +160,7 @@ def caption(found: Sequence[Trade]) -> str:
     parts = [_contrast("WER", low.wer, high.wer, "%"), _contrast("first words after", low.first, high.first, "ms")]
     parts.append(_contrast("finals after", low.final, high.final, "ms"))
     which = f" with {trade.name}" if trade.name else ""
-    pair = f"Look-ahead {high.name} instead of {low.name}{which}"
+    pair = f"{capital(NAMES[trade.axis])} {high.name} instead of {low.name}{which}"
     return _placed(f"{pair}: {', '.join(filter(None, parts))} at {at([low.point], trade.level)}", trade)
 
 
@@ -174,7 +185,8 @@ def findings(points: Sequence[Point]) -> list[Finding]:
         pairs = [(low.wer, high.wer, "%"), (low.first, high.first, "ms"), (low.final, high.final, "ms")]
         shown = any(_differ(*pair) for pair in pairs)
         which = f" with {trade.name}" if trade.name else ""
-        text = f"Look-ahead{which} at {at([low.point], trade.level)}: {'; '.join(mark.words for mark in trade.marks)}"
+        what = f"{capital(NAMES[trade.axis])}{which}"
+        text = f"{what} at {at([low.point], trade.level)}: {'; '.join(mark.words for mark in trade.marks)}"
         found.append(Finding(_placed(text, trade), shown, FIRST if shown else 0.0))
     return found
 

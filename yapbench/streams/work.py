@@ -1,7 +1,7 @@
 """Settings that sent different amounts of partials at one load: not equal work, so that their times mislead. Pure.
 
-A server that sends fewer partials does less and looks faster. Look-ahead changes the partials by what it is, so that
-settings are held against each other within one look-ahead only.
+A server that sends fewer partials does less and looks faster. Look-ahead and delay change the partials by what they
+are, so that settings are held against each other within one of them only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import combinations
 from yapbench import axes
 from yapbench.findings import Finding
 from yapbench.measures import Point
-from yapbench.obtained import LOOK_AHEAD
+from yapbench.obtained import WAITS
 from yapbench.streams.measures import equal_work
 from yapbench.words import at, interval, rate
 
@@ -57,14 +57,14 @@ class Unequal:
 def unequal(points: Sequence[Point]) -> Unequal | None:
     """The pair that is furthest apart; None where all that is known is equal work.
 
-    `points` of one manner. Both are valid, of one load and one look-ahead; they differ by more than `equal_work` allows
-    and their intervals are apart: of three streams each the rates differ by chance.
+    `points` of one manner. Both are valid, of one load and one look-ahead or delay; they differ by more than
+    `equal_work` allows and their intervals are apart: of three streams each the rates differ by chance.
     """
     names = axes.varying([point.setting for point in points])
     known = [p for p in points if p.valid and p["partial_rate"].known]
     groups: dict[tuple[float, str], list[Point]] = {}
     for point in known:
-        groups.setdefault((point.level, axes.plain(point.setting.get(LOOK_AHEAD))), []).append(point)
+        groups.setdefault((point.level, axes.label(point.setting, WAITS)), []).append(point)
     found = []
     for group in groups.values():
         for pair in combinations(sorted(group, key=lambda p: (-(p["partial_rate"].value or 0.0), p.trial_id)), 2):

@@ -52,8 +52,17 @@ TEXTS: Final[Mapping[tuple[str, str, int], Mapping[str, str]]] = {
         "turn-complete-tiny-010-slt-p0.90": "is the kitchen door open now",
         "turn-complete-tiny-012-rms-r0.90": "set my alarm for can tomorrow morning",
     },
+    # servers/voxtral/tiny/checkpoint/consolidated.safetensors, --vllm-dtype=float32
+    ("cd0896a64262bca9fd08661ad17436b39d7cdacf483b556894c3b66012c8fbb0", "", 480): {
+        "turn-complete-tiny-002-slt": "please turn off the lights in my room",
+        "turn-complete-tiny-004-slt-p1.12": "can you play the music in the kitchen",
+        "turn-complete-tiny-006-rms-p0.90": "stop the music and close the door",
+        "turn-complete-tiny-008-rms-r1.10": "please close the door and turn on the lights",
+        "turn-complete-tiny-010-slt-p0.90": "is the kitchen door open now",
+        "turn-complete-tiny-012-rms-r0.90": "set my alarm for ten tomorrow morning",
+    },
 }
-"""(SHA-256 of the weights, decoder, look-ahead in ms) -> sample id -> text in float32, which is the same everywhere.
+"""(SHA-256 of the weights, decoder, look-ahead or delay in ms) -> sample id -> text in float32, the same everywhere.
 
-A server with one decoder and no look-ahead has ("", 0).
+A server with one decoder and neither of the two has ("", 0).
 """

@@ -31,17 +31,17 @@ HUB_VARIABLES: Final = ("HF_TOKEN", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT")
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NO_HUB: Final = 3
 _SCRIPT: Final = f"""
-import importlib, importlib.util, sys
+import importlib, sys
 from servers.common.errors import StartupRefused
 from servers.common.settings import load
-if importlib.util.find_spec("huggingface_hub") is None:
-    sys.exit({_NO_HUB})
 module, *flags = sys.argv[1:]
 settings = load(importlib.import_module(module + ".settings").Settings, flags)
 try:
     importlib.import_module(module + ".weights").fetch(settings)
 except StartupRefused as refused:
     sys.exit(str(refused))
+except ModuleNotFoundError as missing:
+    sys.exit({_NO_HUB} if missing.name == "huggingface_hub" else str(missing))
 """
 
 
@@ -81,10 +81,12 @@ def download(entry: CatalogEntry, hub_id: str, flags: Mapping[str, str]) -> None
     """Fetch a model from the hub into its cache. Raises UsageError without huggingface_hub, FetchFailed."""
     print(f"{hub_id} into {hub_folder()} ...", flush=True)
     wanted = catalog.environment_of(entry, flags)
+    # A server whose own environment has no client of the hub may take it from one beside.
+    variables = os.environ | envs.interpreters_beside(entry, catalog.parsed_settings(entry, flags))
     for python in _interpreters(wanted):
         words = [str(python), "-c", _SCRIPT, entry.module, *catalog.flags(entry, flags)]
         paths = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        done = subprocess.run(words, env=os.environ | {"PYTHONPATH": paths}, check=False)
+        done = subprocess.run(words, env=variables | {"PYTHONPATH": paths}, check=False)
         if done.returncode == 0:
             return
         if done.returncode != _NO_HUB:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from yapbench.supervise import MARK, ProcessId
+from servers.common.supervise import MARK, ProcessId
 
 LIMIT_BYTES: Final = 16 << 20
 """A log grows to about this size; the one before it is kept, so twice as much lies on the disk."""

@@ -94,7 +94,7 @@ def size_of(folder: Path) -> int:
 
 def _heavy(entry: CatalogEntry) -> list[str]:
     """The environments it may run in, but for the harness's own, which is none of its leftovers."""
-    return [name for name in (entry.environment, *dict(entry.others)) if name != envs.LIGHT]
+    return [name for name in envs.names_of(entry) if name != envs.LIGHT]
 
 
 def _environments(entry: CatalogEntry) -> list[tuple[Path, str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from yapbench import catalog, command, keys, probe, service
+from yapbench.catalog import CatalogEntry
 from yapbench.errors import ExitCode, UsageError
 from yapbench.keys import Keys
 from yapbench.service import RUN, Service
@@ -39,7 +40,7 @@ def up(name: str, words: Sequence[str], *, run: Path = RUN) -> int:
     shown = service.up(
         name,
         settings,
-        ready_timeout_s=seconds(own, "ready_timeout_s", READY_TIMEOUT_S),
+        ready_timeout_s=seconds(own, "ready_timeout_s", ready_timeout_s(entry)),
         secrets=known.all,
         run=run,
     )
@@ -59,7 +60,7 @@ def restart(name: str, words: Sequence[str], *, run: Path = RUN) -> int:
     shown = service.restart(
         name,
         changes,
-        ready_timeout_s=seconds(own, "ready_timeout_s", READY_TIMEOUT_S),
+        ready_timeout_s=seconds(own, "ready_timeout_s", ready_timeout_s(entry)),
         secrets=known.all,
         run=run,
     )
@@ -126,6 +127,11 @@ def seconds(own: Mapping[str, str], name: str, default: float) -> float:
     if not 0 < found < 1e6:
         raise UsageError(f"--{name.replace('_', '-')}={text}: expected a number of seconds above 0")
     return found
+
+
+def ready_timeout_s(entry: CatalogEntry) -> float:
+    """How long a server may take that may have to fetch its weights first."""
+    return max(READY_TIMEOUT_S, entry.ready_timeout_s)
 
 
 def age(started_at: str, *, now: datetime | None = None) -> str:
@@ -200,9 +206,8 @@ def _answer(url: str) -> str:
 
 
 def _help(verb: str, name: str) -> int:
-    print(
-        f"yapbench {verb} {name} [--follow] [--ready-timeout-s={READY_TIMEOUT_S:g}] [the server's flags:]\n", flush=True
-    )
+    patience_s = ready_timeout_s(catalog.lookup(name))
+    print(f"yapbench {verb} {name} [--follow] [--ready-timeout-s={patience_s:g}] [the server's flags:]\n", flush=True)
     return command.foreground(name, ["--help"])
 
 

@@ -151,9 +151,10 @@ def is_runpod(host: str) -> bool:
 
 def key_variable(entry: CatalogEntry) -> str:
     """The environment variable of the key that the server asks its users for. Raises UsageError: it asks for none."""
-    for knob in table(catalog.settings_class(entry)):
-        if knob.secret and knob.name != "status_key":
-            return knob.env[0]
+    settings = catalog.settings_class(entry)
+    found = [knob for knob in table(settings) if knob.secret and knob.name != "status_key"]
+    for knob in sorted(found, key=lambda knob: knob.name not in settings.required_secrets):
+        return knob.env[0]
     raise UsageError(f"--key: {entry.name} asks for none")
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from servers.voxtral.settings import TRAINED_DELAYS_MS
 from yapbench import clients, wer
 from yapbench.corpus import Corpus, Utterance
+from yapbench.obtained import DELAY, WAITS
 from yapbench.schema import Outcome
 from yapbench.verbs import expected, speaking, spoken
 from yapbench.verbs.options import Options
@@ -77,12 +79,12 @@ def _samples(status: Mapping[str, Any]) -> list[Utterance]:
 
 
 def known_texts(status: Mapping[str, Any]) -> Mapping[str, str]:
-    """What the weights say to some samples with this decoder and look-ahead in float32, where that is known."""
+    """What the weights say to some samples with this decoder and look-ahead or delay in float32, where it is known."""
     model = status.get("model") or {}
     if "float32" not in str(status.get("dtype")):
         return {}
-    how = (str(model.get("sha256")), str(status.get("decoder") or ""), int(status.get("look_ahead_ms") or 0))
-    return expected.TEXTS.get(how, {})
+    waits_ms = next((int(value) for name in WAITS if (value := status.get(name))), 0)
+    return expected.TEXTS.get((str(model.get("sha256")), str(status.get("decoder") or ""), waits_ms), {})
 
 
 def _of_status(client: str, status: Mapping[str, Any]) -> list[Check]:
@@ -98,6 +100,13 @@ def _of_status(client: str, status: Mapping[str, Any]) -> list[Check]:
     if there is not None:
         said = f"{now} ms of {', '.join(map(str, there))} ms"
         found.append(Check("look-ahead", now in there, said))
+    delay_ms, engine = status.get(DELAY), status.get("engine")
+    if delay_ms is not None:
+        trained = delay_ms in TRAINED_DELAYS_MS
+        said = "" if trained else ", for which the published model has not been trained"
+        found.append(Check("delay", True if trained else None, f"{delay_ms} ms{said}"))
+    if engine is not None:
+        found.append(Check("engine", bool(engine.get("available")), str(engine.get("state"))))
     return found
 
 

@@ -95,6 +95,8 @@ def _weights(entry: CatalogEntry, status: dict[str, Any]) -> list[Check]:
         here = asdict(weights.identify(catalog.parsed_settings(entry, _served_with(status))))
     except (StartupRefused, YapbenchError) as refused:
         return [Check("weights", None, f"not here to compare with: {refused}")]
+    if not here["sha256"] and not served.get("sha256"):
+        return [Check("weights", None, f"{served.get('model_id')}: the server does not have them itself")]
     return [
         Check(name, served.get(name) == here[name], _compared(served.get(name), here[name]))
         for name in ("model_id", "revision", "sha256")
@@ -104,13 +106,15 @@ def _weights(entry: CatalogEntry, status: dict[str, Any]) -> list[Check]:
 def _served_with(status: dict[str, Any]) -> dict[str, Any]:
     """The settings that decide which weights are served, and in which environment."""
     settings = status.get("settings") or {}
-    return {name: settings[name] for name in ("model", "model_revision", "device") if name in settings}
+    return {name: settings[name] for name in ("model", "model_revision", "device", "engine_url") if name in settings}
 
 
 def _environment(entry: CatalogEntry, status: dict[str, Any]) -> dict[str, Any]:
     """What is installed for the server on this machine; why not, where it is not."""
+    settings = _served_with(status)
     try:
-        return envs.fingerprint(entry.name, catalog.environment_of(entry, _served_with(status)))
+        others = envs.beside(entry, catalog.parsed_settings(entry, settings))
+        return envs.fingerprint(entry.name, catalog.environment_of(entry, settings), others=others)
     except UsageError as missing:
         return {"missing": str(missing)}
 
@@ -166,7 +170,7 @@ def _server(entry: CatalogEntry, settings: dict[str, str], options: Options) -> 
             settings=settings,
             log_path=Path(folder) / "log",
             secrets=known.all,
-            ready_timeout_s=serving.READY_TIMEOUT_S,
+            ready_timeout_s=serving.ready_timeout_s(entry),
         ) as server:
             place = target.of_options(entry.name, replace(options, url=server.url))
             yield server, replace(place, secrets={**place.secrets, **known.all})
