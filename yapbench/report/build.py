@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from yapbench import axes, measures, stats, store, traces
+from yapbench.captions import Number
 from yapbench.figure import DARK, LIGHT
 from yapbench.report import capacity, certificate, stream_page, turn_page, worst
 from yapbench.report.drill import details
@@ -83,6 +84,7 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb", publishing: 
     page = environment().get_template("page.html.j2")
     searched = capacity.searched(gathered)
     headline = headline_of(gathered, searched)
+    finding, detail = split_headline(headline)
     columns = kind.columns(points)
     return page.render(
         **look(),
@@ -90,12 +92,12 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb", publishing: 
         name=gathered.name,
         grid=store.GRID if (gathered.folder / store.GRID).exists() else None,
         headline=headline,
-        finding=headline.partition(" (")[0] if _splits(headline) else headline,
-        detail=headline.partition(" (")[2].removesuffix(")") if _splits(headline) else "",
+        finding=finding,
+        detail=detail,
         subline=_subline(gathered, kind),
         badges=[*kind.badges(gathered), *_badges(gathered)],
         stand_ins=kind.notes(gathered),
-        numbers=[*([capacity.number_of(searched)] if searched else []), *kind.numbers(gathered)[bool(searched) :]],
+        numbers=numbers_of(gathered, searched),
         findings=kind.findings(points),
         figures=kind.figures(gathered),
         thing=kind.THING,
@@ -162,9 +164,18 @@ def untraced(gathered: Gathered) -> list[str]:
     return found
 
 
-def _splits(headline: str) -> bool:
-    """The headline's numbers stand in one bracket at its end: they go below it."""
-    return headline.endswith(")") and headline.count(" (") == 1
+def split_headline(headline: str) -> tuple[str, str]:
+    """(finding, its numbers): they go below it where they stand in one bracket at its end."""
+    if not (headline.endswith(")") and headline.count(" (") == 1):
+        return headline, ""
+    finding, _, detail = headline.partition(" (")
+    return finding, detail.removesuffix(")")
+
+
+def numbers_of(gathered: Gathered, searched: list[capacity.Searched]) -> list[Number]:
+    """The page's big numbers: the capacity takes the first place where one was searched for."""
+    found = kind_of(gathered).numbers(gathered)
+    return [capacity.number_of(searched), *found[1:]] if searched else list(found)
 
 
 def _subline(gathered: Gathered, kind: PageKind) -> list[str]:

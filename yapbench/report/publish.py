@@ -10,19 +10,17 @@ import importlib
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from markupsafe import Markup
 
 from yapbench import store, traces
-from yapbench.errors import CorruptFile, UsageError
-from yapbench.report import capacity
-from yapbench.report.build import environment, headline_of, look, render
+from yapbench.errors import UsageError
+from yapbench.report import site
+from yapbench.report.build import environment, look, render
 from yapbench.report.gather import Gathered, gather, write_summaries
+from yapbench.report.site import CARD
 from yapbench.store import TrialData
-
-CARD = "card.json"
-"""What the index says of a sweep; its presence makes a folder a published one."""
 
 _A_TRIAL: Final = r"runs/[\w.-]+/[\w.-]"
 _IN_A_CHECKOUT: Final = re.compile(rf"(?<![\w.~/:-])(?P<root>(?:/[\w.+@%-]+)+?)/(?:{_A_TRIAL}|\.venv/bin/)")
@@ -60,8 +58,8 @@ def _write_page(gathered: Gathered, target: Path, reports_dir: Path) -> Path:
     page = target / "index.html"
     text = render(gathered, notebook="notebook.html", publishing=True)
     page.write_text(portable(text, gathered.folder), encoding="utf-8")
-    store.write_json(target / CARD, _card(gathered))
-    _write_index(reports_dir)
+    store.write_json(target / CARD, site.card(gathered))
+    site.write_index(reports_dir)
     return page
 
 
@@ -111,29 +109,3 @@ def _copy(trial: TrialData, target: Path) -> None:
         title = f"{trial.info.get('notebook', 'notebook')} · {trial.info['trial_id']}"
         page = notebook_page(notebook, title=title, back="../index.html")
         (target / "notebook.html").write_text(portable(page, trial.folder.parent), encoding="utf-8")
-
-
-def _card(gathered: Gathered) -> dict[str, Any]:
-    started = sorted(gathered.all_of("started_at"))
-    return {
-        "name": gathered.name,
-        "headline": headline_of(gathered, capacity.searched(gathered)),
-        "server": ", ".join(gathered.all_of("server")),
-        "points": len(gathered.points),
-        "machine": ", ".join(gathered.all_of("machine", "cpu_model")) or "machine not stored",
-        "date": started[-1][:10] if started else "date not stored",
-    }
-
-
-def _write_index(reports_dir: Path) -> None:
-    """Cards of all published sweeps, newest first. A damaged card is an error that names its file."""
-    cards = []
-    for path in sorted(reports_dir.glob(f"*/{CARD}")):
-        card = store.read_json(path)
-        if not isinstance(card, dict) or not {"name", "headline", "date"} <= set(card):
-            raise CorruptFile(path, "not a report's card")
-        defaults = {"server": "", "points": 0, "machine": ""}
-        cards.append({**defaults, **card, "href": f"{path.parent.name}/index.html"})
-    cards.sort(key=lambda card: str(card["date"]), reverse=True)
-    page = environment().get_template("index.html.j2").render(**look(), cards=cards)
-    (reports_dir / "index.html").write_text(page, encoding="utf-8")
