@@ -1,4 +1,5 @@
-"""Write what derives from code: .env.example, settings tables in READMEs, the list of files in docs/architecture.md.
+"""Write what derives from code: .env.example, settings tables in READMEs, the list of files in docs/architecture.md,
+the limits in docs/security.md.
 
 `--check` writes nothing and exits 1 naming each file that has drifted.
 """
@@ -6,21 +7,57 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import sys
 from pathlib import Path
 
 from servers.common.knobs import Knob, env_example, table
+from servers.common.settings import BaseServerSettings
 from yapbench import catalog
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- settings: begin (written by scripts/write_docs.py) -->", "<!-- settings: end -->"
 FILES, FILES_END = "<!-- files: begin (written by scripts/write_docs.py) -->", "<!-- files: end -->"
+LIMITS, LIMITS_END = "<!-- limits: begin (written by scripts/write_docs.py) -->", "<!-- limits: end -->"
+A_LIMIT = re.compile(
+    r"timeout|limit|deadline|upload_stall|engine_stall|patience|^(max_(body|upload|file|audio_s|requests|connection|messages|cancels|append|"
+    r"streams|sessions|buffer)|seats|inbound|post_wait|engine_lag)"
+)
+"""Names of settings that bound what a client can do or take."""
+CONSTANTS = (
+    ("servers.common.heads", "MAX_LINE_BYTES", "bytes of the URL, or of one header"),
+    ("servers.common.heads", "MAX_HEADERS", "headers of a request"),
+    ("servers.common.heads", "MAX_HEAD_BYTES", "bytes of a request's whole head"),
+    ("servers.common.heads", "DISCARD_S", "seconds that a client may go on sending a body after its answer"),
+    ("servers.common.serve", "KEEP_ALIVE_S", "seconds that a connection may rest between two requests"),
+    ("servers.common.serve", "MAX_MESSAGE_BYTES", "bytes of a WebSocket message, all its fragments together"),
+    ("servers.kyutai.__main__", "MAX_MESSAGE_BYTES", "the same for kyutai"),
+    ("servers.common.serve", "PONG_TIMEOUT_S", "seconds that echo waits for the answer to a ping"),
+    (
+        "servers.common.serve",
+        "UNTAKEN_S",
+        "seconds that a client's machine may take nothing; the streaming servers have 40",
+    ),
+    ("servers.common.frames", "CLOSE_TIMEOUT_S", "seconds for the answer to a close, and as many to take what is left"),
+    ("servers.common.edge", "REQUEST_ID_LIMIT", "characters of a request's id"),
+    ("servers.kyutai.live.json_codec", "MAX_TEXT", "characters of a text message of kyutai"),
+    ("servers.kyutai.live.opus", "MAX_BYTES", "bytes of Ogg/Opus in a message of kyutai"),
+    ("servers.kyutai.rest.upload", "MIN_BYTES_PER_S", "bytes a second of an upload to kyutai, on average"),
+    ("servers.kyutai.rest.route", "FILES_BEYOND_SEATS", "files that may wait for a seat of kyutai"),
+    ("servers.fastconformer.protocol", "MAX_TEXT", "characters of a text message of fastconformer"),
+    ("servers.parakeet.live.protocol", "MAX_TEXT", "characters of a text message of parakeet"),
+    ("servers.parakeet.uploads.form", "FIELDS", "fields of a form of parakeet beside its file"),
+    ("servers.parakeet.uploads.form", "FIELD_BYTES", "bytes of each of them"),
+    ("servers.parakeet.decoding.ffmpeg", "TIMEOUT_S", "seconds of the ffmpeg program for one file of parakeet"),
+    ("servers.smart_turn.protocol", "MAX_HEADER_BYTES", "bytes of an npy header of smart_turn"),
+    ("servers.voxtral.session.fields", "PING_LENGTH", "characters of a ping of voxtral"),
+)
 LISTED = (
     "yapbench", "yapbench/load", "yapbench/pacing", "yapbench/clients", "yapbench/streams", "yapbench/corpora",
     "yapbench/monitoring", "yapbench/calibrate", "yapbench/echo", "yapbench/verbs", "yapbench/doctor", "yapbench/plots",
-    "yapbench/report", "yapbench/capacity", "yapbench/compare", "yapbench/export", "yapbench/side_by_side",
-    "yapbench/engines", "yapbench/benchgpu", "servers/common",
+    "yapbench/report", "yapbench/capacity", "yapbench/choose", "yapbench/compare", "yapbench/export",
+    "yapbench/side_by_side", "yapbench/engines", "yapbench/benchgpu", "servers/common",
 )  # fmt: skip
 
 HEAD = """\
@@ -66,6 +103,23 @@ def file_list() -> str:
     return "\n".join(lines).rstrip()
 
 
+def limits() -> str:
+    """What bounds a client: settings, which may be changed, and numbers that stand in the code."""
+    lines = ["| server | setting | environment | default | meaning |", "| --- | --- | --- | --- | --- |"]
+    common = {row.name for row in table(BaseServerSettings)}
+    tables = [("all", table(BaseServerSettings))]
+    tables += [(e.name, [r for r in table(catalog.settings_class(e)) if r.name not in common]) for e in catalog.CATALOG]
+    for server, rows in tables:
+        for row in rows:
+            if A_LIMIT.search(row.name):
+                env = ", ".join(f"`{name}`" for name in row.env)
+                lines.append(f"| {server} | `{row.flag}` | {env} | `{row.default}` | {row.help} |")
+    lines += ["", "| fixed | limit |", "| --- | --- |"]
+    for module, name, meaning in CONSTANTS:
+        lines.append(f"| {meaning} | {getattr(importlib.import_module(module), name):,} |")
+    return "\n".join(lines)
+
+
 def between(text: str, begin: str, end: str, filling: str) -> str:
     """`text` with the part between the two markers replaced."""
     before, _, rest = text.partition(begin)
@@ -81,6 +135,8 @@ def derived() -> dict[Path, str]:
         readme = path.read_text(encoding="utf-8")
         if BEGIN in readme:
             files[path] = between(readme, BEGIN, END, markdown_table(table(catalog.settings_class(entry))))
+    path = ROOT / "docs" / "security.md"
+    files[path] = between(path.read_text(encoding="utf-8"), LIMITS, LIMITS_END, limits())
     path = ROOT / "docs" / "architecture.md"
     files[path] = between(path.read_text(encoding="utf-8"), FILES, FILES_END, file_list())
     return files

@@ -203,7 +203,7 @@ def _about(path: Path) -> dict[str, str]:
         return {}
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
     if not isinstance(about, dict) or not all(isinstance(about.get(key, ""), str) for key in ("name", "note")):
         raise UsageError(f"{path}: expected an object with texts for name and note")
@@ -221,7 +221,7 @@ def _lines(manifest: Path) -> list[tuple[int, dict[str, Any]]]:
             continue
         try:
             entry = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{manifest}:{number}: not valid JSON: {error}") from error
         if not isinstance(entry, dict):
             raise UsageError(f"{manifest}:{number}: not a JSON object")

@@ -94,7 +94,7 @@ def read_json(path: Path) -> Any:
         raise CorruptFile(path, "half written: its end is missing")
     try:
         return json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptFile(path, f"not valid JSON: {error}") from error
 
 

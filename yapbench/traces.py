@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from yapbench.store import TrialData
 
@@ -21,6 +21,7 @@ UNASKED: Final = "it ran without a trace"
 ASK: Final = "`trace: true` in the sweep, or `--trace=true`, lets the server write down what it did when"
 
 _SECOND_NS: Final = 1_000_000_000
+_LAST_S: Final = 2**63 / _SECOND_NS
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,11 @@ def parse(lines: list[bytes], *, boot_id: str) -> Trace:
     requests: dict[str, list[tuple[str, int]]] = {}
     for row in rows:
         at_s, name = row.get("at_s"), row.get("request_id")
-        if isinstance(at_s, int | float) and not isinstance(at_s, bool) and isinstance(name, str):
+        if _is_stamp(at_s) and isinstance(name, str):
             requests.setdefault(name, []).append((str(row.get("event")), round(at_s * _SECOND_NS)))
     return Trace(
         requests={name: _spans(noted) for name, noted in requests.items()},
-        dropped=sum(int(row.get("dropped") or 0) for row in closing),
+        dropped=sum(count for row in closing if isinstance(count := row.get("dropped"), int)),
         damaged=damaged,
         closed=bool(closing),
     )
@@ -100,13 +101,18 @@ def _rows(lines: list[bytes]) -> tuple[list[dict[str, Any]], int]:
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict):
             rows.append(row)
         else:
             damaged += 1
     return rows, damaged
+
+
+def _is_stamp(value: object) -> TypeGuard[float]:
+    """A number of seconds that a clock can show: no infinity, nor what another program may have put there."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LAST_S
 
 
 def _foreign(rows: list[dict[str, Any]], boot_id: str) -> str:

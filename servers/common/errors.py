@@ -4,9 +4,11 @@ ServerFault                 500 internal_error       close 1011
 ├── BadInput                400 bad_input            close 1007
 ├── Unauthorized            401 unauthorized         close 4001
 ├── BodyTimeout             408 body_timeout         close 1008
+├── HeadTimeout         408 head_timeout         close 1008
 ├── IdleTimeout             408 idle_timeout         close 4000
 ├── TooLarge                413 too_large            close 1009
 ├── Unsupported             415 unsupported          close 1003
+├── HeadTooLarge        431 head_too_large       close 1009
 ├── InferenceFailed         500 inference_failed     close 1011
 ├── Overloaded              503 at_capacity          close 1013   Retry-After
 │   ├── Draining            503 draining             close 1012   Retry-After
@@ -63,6 +65,12 @@ class BodyTimeout(ServerFault):
     status, code, close_code = 408, "body_timeout", 1008
 
 
+class HeadTimeout(ServerFault):
+    """The client stopped sending before its request's head was complete. Said before there is an app's request."""
+
+    status, code, close_code = 408, "head_timeout", 1008
+
+
 class IdleTimeout(ServerFault):
     """Nothing came from the client for too long."""
 
@@ -73,6 +81,12 @@ class TooLarge(ServerFault):
     """More bytes or seconds than the server takes."""
 
     status, code, close_code = 413, "too_large", 1009
+
+
+class HeadTooLarge(ServerFault):
+    """A URL, a header, or all of them together are larger than any request here needs."""
+
+    status, code, close_code = 431, "head_too_large", 1009
 
 
 class Unsupported(ServerFault):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from starlette.requests import Request
 
 from servers.common.errors import BadInput, BodyTimeout, Overloaded, TooLarge
+
+LENGTH_DIGITS: Final = 18
+"""Of a Content-Length: an exabyte."""
 
 
 async def read_body(request: Request, *, limit_bytes: int, timeout_s: float = 30.0) -> bytes:
@@ -35,7 +39,7 @@ def declared_bytes(request: Request) -> int | None:
     declared = request.headers.get("content-length")
     if declared is None:
         return None
-    if not (declared.isascii() and declared.isdigit()):
+    if not (declared.isascii() and declared.isdigit() and len(declared) <= LENGTH_DIGITS):
         raise BadInput("not a number of bytes", field="Content-Length")
     return int(declared)
 

@@ -39,9 +39,12 @@ class ConsoleLines(logging.Formatter):
         words += [f"[{ids}]"] if ids else []
         words.append(record.getMessage())
         words += [f"{name}={value}" for name, value in _facts(record).items()]
+        line = printable(" ".join(words))
         if record.exc_info:
-            words.append("\n" + self.formatException(record.exc_info))
-        return redact(" ".join(words))
+            # Its lines are indented, so that none can pass for one of ours.
+            trace = self.formatException(record.exc_info).splitlines()
+            line += "".join(f"\n  {printable(row)}" for row in trace)
+        return redact(line)
 
 
 class JsonLines(logging.Formatter):
@@ -67,6 +70,17 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             row["exception"] = self.formatException(record.exc_info)
         return redact(json.dumps(row, default=str))
+
+
+def printable(text: str) -> str:
+    """Without line ends, escape sequences and the like: a client's path, say, cannot write lines into our log."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
 
 
 def _when(record: logging.LogRecord) -> str:

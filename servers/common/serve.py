@@ -15,8 +15,10 @@ from typing import TypeVar
 import uvicorn
 from fastapi import FastAPI
 
-from servers.common import garbage, logs
+from servers.common import garbage, logs, open_files
 from servers.common.errors import StartupRefused
+from servers.common.frames import BoundedWebSocket
+from servers.common.heads import HeadLimits, bounded
 from servers.common.lifecycle import Lifecycle
 from servers.common.settings import BaseServerSettings, misspelt, table
 from servers.common.threads import lower_switch_interval
@@ -25,6 +27,8 @@ _log = logging.getLogger("servers.serve")
 SettingsT = TypeVar("SettingsT", bound=BaseServerSettings)
 KEEP_ALIVE_S = 75
 PONG_TIMEOUT_S = 20.0
+UNTAKEN_S = 60.0
+"""A client whose machine takes nothing for so long is given up by the system, unless a server says otherwise."""
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 
@@ -54,11 +58,13 @@ def serve(
     except OSError as error:
         return _refuse(settings, _bind_failure(settings, error))
     with listener:
-        if unacknowledged_s is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(unacknowledged_s * 1000))
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            untaken_s = UNTAKEN_S if unacknowledged_s is None else unacknowledged_s
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(untaken_s * 1000))
         if not has_key(settings) and not _is_loopback(settings.host):
             _log.warning("no key is set and %s is reachable from outside", settings.host)
         lower_switch_interval()
+        open_files.allow(settings.connection_limit)
         try:
             app = app_factory(settings)
             waits_for_pongs = unacknowledged_s is None
@@ -122,8 +128,8 @@ def _run(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
+        http=bounded(HeadLimits(timeout_s=settings.head_timeout_s, connections=settings.connection_limit)),
+        ws=BoundedWebSocket,
         ws_per_message_deflate=False,
         ws_max_size=max_message_bytes,
         ws_ping_timeout=PONG_TIMEOUT_S if waits_for_pongs else None,

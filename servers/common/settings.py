@@ -93,6 +93,22 @@ class BaseServerSettings(BaseSettings):
         ge=0,
         le=3600,
     )
+    head_timeout_s: float = knob(
+        15.0,
+        env="HEAD_TIMEOUT_S",
+        help="Seconds from a connection, or from the first byte of a later request on it, to the end of the request's "
+        "head. Keep-alive between requests and open WebSockets are not meant.",
+        gt=0,
+        le=3600,
+    )
+    connection_limit: int = knob(
+        1000,
+        env="CONNECTION_LIMIT",
+        help="TCP connections at once, WebSockets among them; one more gets 503 and is closed. Seats and queues have "
+        "limits of their own.",
+        ge=1,
+        le=1_000_000,
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -151,6 +167,8 @@ def load(cls: type[SettingsT], argv: Sequence[str] = ()) -> SettingsT:
     except ValidationError as error:
         rows = {row.name: row for row in table(cls)}
         raise SettingsError("\n".join(_explain(item, rows, flags) for item in error.errors())) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{DOTENV} is not UTF-8 text: {error}") from error
 
 
 def effective(settings: BaseServerSettings) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def read_operation(text: str) -> Operation:
     """The `op` of a text frame; raises BadInput for anything that `check_operation` refuses."""
     try:
         message = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadInput("a text frame holds one JSON object", field="message") from None
     return check_operation(message)
 

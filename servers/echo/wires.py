@@ -6,7 +6,6 @@ Pure. A wire's client is a codec of its own; what is heard and answered is the s
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from typing import Any, Final, Protocol
 
@@ -55,13 +54,13 @@ class Json:
             raise BadInput("this wire has text frames only", field="message")
         try:
             row = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadInput("a text frame holds one JSON object", field="message") from None
         if not (isinstance(row, dict) and row.get("op") == "audio"):
             return check_operation(row)
         try:
             return base64.b64decode(row["audio"], validate=True)
-        except (KeyError, TypeError, binascii.Error):
+        except (KeyError, TypeError, ValueError):  # ValueError: also letters that are no ASCII
             raise BadInput("audio is base64 of 16-bit PCM", field="audio") from None
 
     def write(self, row: dict[str, Any]) -> Message:

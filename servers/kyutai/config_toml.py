@@ -61,8 +61,10 @@ def read(path: Path) -> Toml:
     try:
         with path.expanduser().open("rb") as file:
             tables = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no TOML, or no text at all
         raise SettingsError(f"--config={path} (KYUTAI_CONFIG): {error}") from error
+    except RecursionError:
+        raise SettingsError(f"--config={path} (KYUTAI_CONFIG): nested too deeply") from None
     name, module = _module(tables, path)
     flat = _flat(module)
     settings = {field: flat[key] for key, field in KNOBS.items() if key in flat}

@@ -151,6 +151,13 @@ class Settings(BaseServerSettings):
     max_upload_mb: float = knob(
         200.0, env="KYUTAI_MAX_UPLOAD_MB", help="Megabytes (10^6 bytes) of such a file.", gt=0, le=100_000
     )
+    upload_stall_s: float = knob(
+        30.0,
+        env="KYUTAI_UPLOAD_STALL_S",
+        help="An upload may take so many seconds, and one more for every 4000 bytes of it that have come; then 408.",
+        gt=0,
+        le=3600,
+    )
     post_wait_s: float = knob(
         60.0, env="KYUTAI_POST_WAIT_S", help="Seconds that a POST waits for a free seat before 503.", ge=0, le=3600
     )

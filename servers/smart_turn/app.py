@@ -134,7 +134,8 @@ def _create_router(settings: Settings, batcher: Batcher[Clip, float], metrics: M
         keys.check(request)
         sample_rate_hz = read_sample_rate(request.headers.get("x-sample-rate"))
         with batcher.announced():
-            samples = parse(await read_body(request, limit_bytes=settings.max_body_bytes))
+            limit_bytes, timeout_s = settings.max_body_bytes, settings.body_timeout_s
+            samples = parse(await read_body(request, limit_bytes=limit_bytes, timeout_s=timeout_s))
             waiting = batcher.submit(Clip(samples, sample_rate_hz))
         answer = await _answer(waiting, request)
         queue_seconds.observe(answer.queue_s)

@@ -97,6 +97,9 @@ class Settings(BaseServerSettings):
         ge=1024,
         le=1 << 30,
     )
+    body_timeout_s: float = knob(
+        30.0, env="BODY_TIMEOUT_S", help="Seconds that a body may take to arrive; then 408.", gt=0, le=3600
+    )
     dtype: Literal["bfloat16", "float32"] | None = knob(
         None,
         env="DTYPE",

@@ -21,6 +21,8 @@ from yapbench.schema import Outcome
 MOST_EVENTS: Final = 20_000
 MOST_BYTES: Final = 64 << 20
 """A server that says more about one utterance is flooding us: it is given up before memory is. Long ones have more."""
+UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What a reader raises for what a stranger wrote; ArithmeticError: a number of JSON that no float can hold."""
 _EVENTS_A_FRAME: Final = 10
 _BYTES_A_FRAME: Final = 4096
 
@@ -159,7 +161,7 @@ class Call:
             heard = self._reader.read(said, ended=ended)
             if heard.text is not None and not heard.text.isascii():
                 heard.text.encode()  # half of a surrogate pair is no text, and could not be stored
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as cause:  # what a stranger wrote
+        except UNREADABLE as cause:
             words = repr(message[:_ERROR_TEXT_LIMIT])
             self._note(at_ns, Heard("garbage", data=json.dumps(words)), message)
             self._end(Verdict(Outcome.PROTOCOL, error=f"cannot be read ({cause}): {words}"), at_ns)

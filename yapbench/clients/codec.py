@@ -45,7 +45,8 @@ class Reader(Protocol):
     def read(self, message: Message, *, ended: bool) -> Heard:
         """`ended`: all speech, and the end message, have been sent, so that a final may be the last one.
 
-        Raises ValueError, LookupError, TypeError or AttributeError for a message that the wire does not allow.
+        Raises ValueError, LookupError, TypeError, AttributeError or ArithmeticError for a message that the wire does
+        not allow.
         """
         ...
 

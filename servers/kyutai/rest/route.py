@@ -33,7 +33,7 @@ def create_router(settings: Settings, *, room: Room, keys: KeyCheck, packages: t
         keys.check(request)
         room.check_open()
         with admission.seat():
-            async with receive(request, limit_bytes=limit_bytes) as file:
+            async with receive(request, limit_bytes=limit_bytes, stall_s=settings.upload_stall_s) as file:
                 rows = await unless_gone(request, transcriber.transcribe(file))
         return JSONResponse(rows)
 

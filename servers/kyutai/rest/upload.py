@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import IO, Final, cast
@@ -14,19 +15,20 @@ from servers.common.errors import BadInput, BodyTimeout, TooLarge
 from servers.common.limits import declared_bytes
 
 MEMORY_BYTES: Final = 4_000_000
-STALL_S: Final = 30.0
-"""A client that sends nothing for so long has stopped."""
+MIN_BYTES_PER_S: Final = 4000
+"""Slower than a telephone: who drips holds a place that others wait for."""
 
 
 @asynccontextmanager
-async def receive(request: Request, *, limit_bytes: int) -> AsyncIterator[IO[bytes]]:
-    """The whole body, at its beginning. Raises TooLarge (by its declared length, else as it comes), BodyTimeout,
-    BadInput (empty) and starlette's ClientDisconnect."""
+async def receive(request: Request, *, limit_bytes: int, stall_s: float) -> AsyncIterator[IO[bytes]]:
+    """The whole body, at its beginning. Raises TooLarge (by its declared length, else as it comes), BodyTimeout
+    (`stall_s` behind MIN_BYTES_PER_S), BadInput (empty) and starlette's ClientDisconnect."""
     _check_size(declared_bytes(request) or 0, limit_bytes)
     with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as spool:
-        size, more = 0, True
+        size, more, begun_s = 0, True, time.monotonic()
         while more:
-            portion, more = await _next_portion(request)
+            left_s = begun_s + stall_s + size / MIN_BYTES_PER_S - time.monotonic()
+            portion, more = await _next_portion(request, left_s, stall_s)
             size += len(portion)
             _check_size(size, limit_bytes)
             spool.write(portion)
@@ -36,13 +38,13 @@ async def receive(request: Request, *, limit_bytes: int) -> AsyncIterator[IO[byt
         yield cast(IO[bytes], spool)
 
 
-async def _next_portion(request: Request) -> tuple[bytes, bool]:
+async def _next_portion(request: Request, left_s: float, stall_s: float) -> tuple[bytes, bool]:
     """And whether more comes."""
     try:
-        async with asyncio.timeout(STALL_S):
+        async with asyncio.timeout(left_s):
             message = await request.receive()
     except TimeoutError:
-        raise BodyTimeout("the body stopped coming", field="body", limit=f"{STALL_S:g} s") from None
+        raise BodyTimeout("the body comes too slowly", field="body", limit=f"{stall_s:g} s") from None
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message.get("body", b""), message.get("more_body", False)

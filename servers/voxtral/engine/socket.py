@@ -135,7 +135,7 @@ def _parsed(message: str | bytes) -> dict[str, Any]:
     """Raises EngineRefused for what is no event."""
     try:
         event = json.loads(message)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EngineRefused("unreadable", "the engine sent no JSON") from error
     if not isinstance(event, dict):
         raise EngineRefused("unreadable", "the engine sent no JSON object")
