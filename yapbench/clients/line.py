@@ -197,8 +197,10 @@ class Line(WSListener):
             transport.disconnect(graceful=False)
             return
         self.connected_ns = time.monotonic_ns()
-        # What the kernel does not take at once is back-pressure, from the first byte on.
-        transport.underlying_transport.set_write_buffer_limits(high=0)
+        # What the kernel does not take at once is back-pressure, from the first byte on. TLS stops at the limit itself,
+        # not above it: 0 would never let anything through.
+        has_tls = transport.underlying_transport.get_extra_info("ssl_object") is not None
+        transport.underlying_transport.set_write_buffer_limits(high=1 if has_tls else 0)
         self._transport = transport
         self._tell("line", "connected")
 
