@@ -7,7 +7,7 @@ SWEEP ?= sweeps/smart_turn-quick.yaml
 PYTEST := $(BIN)/python -m pytest
 export PYTHON
 
-.PHONY: help setup setup-test setup-lab demo demo-stt test test-fast soak bench bench-gpu lab lint hooks clean
+.PHONY: help setup setup-test setup-lab demo demo-stt test test-fast soak bench bench-gpu lab lint hooks audit clean
 
 help: ## this list
 	@while IFS= read -r line; do [[ $$line =~ ^([a-z-]+):.*\#\#\ (.*)$$ ]] && printf '  make %-10s %s\n' "$${BASH_REMATCH[1]}" "$${BASH_REMATCH[2]}" || true; done < Makefile
@@ -45,11 +45,14 @@ bench-gpu: ## a GPU grid in BUDGET_S=480 seconds under PYTHON, which is used as 
 	@$(or $(PYTHON),python3) -m yapbench.benchgpu $(if $(BUDGET_S),--budget-s=$(BUDGET_S)) $(if $(MODEL),--model=$(MODEL)) \
 	  $(if $(DEVICE),--device=$(DEVICE)) $(if $(OUT),--out=$(OUT)) $(ARGS)
 
-lab: setup-lab ## JupyterLab on the notebooks
-	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; $(BIN)/jupyter lab $$root --notebook-dir=notebooks $(ARGS)
+lab: setup-lab ## JupyterLab on the notebooks, with a token; prints its address. LAB_IP=0.0.0.0 LAB_PORT=8888
+	@exec $(BIN)/python -m yapbench.pod.lab $(ARGS)
 
 lint: setup-test ## ruff and mypy; FIX=1 repairs what can be repaired
 	@FIX=$(FIX) scripts/lint.sh
+
+audit: ## every pinned package looked up in the advisory database (needs the network); ARGS go to pip-audit
+	@scripts/audit.sh $(ARGS)
 
 hooks: setup-test ## git hooks: strip notebook outputs, lint before a commit
 	@git config core.hooksPath scripts/hooks && echo "hooks on (git config --unset core.hooksPath turns them off)"

@@ -17,14 +17,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from servers.common.devices import cuda_is_visible
 from servers.common.settings import BaseServerSettings
-from yapbench import catalog
+from yapbench import builds, catalog, image
 from yapbench.errors import UsageError, YapbenchError
 
 LIGHT = "light"
@@ -59,22 +59,35 @@ class Environment:
     """Constraints that no package may break: all of its lines count."""
     alone: Path | None = None
     """Requirements installed last and without what they ask for, whose pins could not be had beside the others."""
+    torch: image.ImageTorch | None = None
+    """The image's PyTorch, on which it stands."""
+
+    @property
+    def lines(self) -> list[str]:
+        """What its files ask for."""
+        return [line for path in self.requirements for line in requirement_lines(path)]
+
+    @property
+    def pins(self) -> list[str]:
+        """The versions that its constraints say of that."""
+        names = {requirement_name(line) for line in self.lines}
+        found = requirement_lines(self.constraints) if self.constraints else []
+        return [pin for pin in found if requirement_name(pin) in names]
 
     @property
     def path(self) -> Path:
-        """Its folder: other requirements, other pins of them or another Python make another folder."""
-        lines = [line for path in self.requirements for line in requirement_lines(path)]
-        names = {requirement_name(line) for line in lines}
-        pins = requirement_lines(self.constraints) if self.constraints else []
-        content = {
-            "requirements": sorted(set(lines)),
-            "pins": sorted(pin for pin in pins if requirement_name(pin) in names),
+        """Its folder. Other requirements, pins of them, another Python or PyTorch of the image make another folder."""
+        content: dict[str, Any] = {
+            "requirements": sorted(set(self.lines)),
+            "pins": sorted(self.pins),
             "python": [*sys.version_info[:2], platform.machine()],
         }
         if self.forbidden:
             content["forbidden"] = sorted(requirement_lines(self.forbidden))
         if self.alone:
             content["alone"] = sorted(requirement_lines(self.alone))
+        if self.torch:
+            content["torch"] = [self.torch.version, str(self.torch.folder)]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return self.root / f"{self.name}-{digest[:12]}"
 
@@ -89,20 +102,23 @@ class Environment:
 def environment(name: str) -> Environment:
     """The environment called `name`, for every catalogue server that runs in it, or one of OF_NO_SERVER.
 
-    On a machine without a GPU no package of NVIDIA's may come into it: gigabytes that nothing here could run.
+    On a machine without a GPU no package of NVIDIA's may come into it: gigabytes that nothing here could run. Where the
+    image's Python has a PyTorch that satisfies the pins, it stands on that one.
     """
     servers = [entry for entry in catalog.CATALOG if name in names_of(entry)]
     files = [OF_NO_SERVER[name]] if name in OF_NO_SERVER else [requirements_file(entry, name) for entry in servers]
     alone = [file for file in map(_alone_file, files) if file.is_file()]
     root = os.environ.get("YAPBENCH_ENVS") or "~/.cache/yapbench/envs"
-    return Environment(
+    gpu = cuda_is_visible()
+    made = Environment(
         name,
         tuple(files),
         None if name in OF_OWN_PINS else CHECKOUT / "constraints.txt",
         Path(root).expanduser().resolve(),
-        None if cuda_is_visible() else CPU_ONLY,
+        None if gpu else CPU_ONLY,
         alone[0] if alone else None,
     )
+    return replace(made, torch=image.torch_for([*made.lines, *made.pins], gpu=gpu))
 
 
 def names_of(entry: catalog.CatalogEntry) -> tuple[str, ...]:
@@ -190,20 +206,39 @@ def build(wanted: Environment, *, say: Callable[[str], None] = print) -> Path:
         log_path.unlink(missing_ok=True)
         files = [word for path in wanted.requirements for word in ("-r", str(path))]
         pins = [word for path in (wanted.constraints, wanted.forbidden) if path for word in ("-c", str(path))]
-        steps: list[tuple[str, Sequence[str]]] = [
-            ("python -m venv", [sys.executable, "-m", "venv", str(wanted.path)]),
-            ("pip install", [str(wanted.python), "-m", "pip", "install", *files, *pins]),
-        ]
-        if wanted.alone:
-            alone = [str(wanted.python), "-m", "pip", "install", "--no-deps", "-r", str(wanted.alone)]
-            steps.append(("pip install --no-deps", alone))
         began_s = time.monotonic()
-        for step, argv in steps:
+
+        def run(step: str, argv: Sequence[str]) -> None:
             say(f"environment {wanted.name!r}: {step} ...")
             _run(wanted, step, argv, log_path, lock)
+
+        below = ["--system-site-packages"] if wanted.torch else []
+        run("python -m venv", [sys.executable, "-m", "venv", *below, str(wanted.path)])
+        if pin := _torch_pin(wanted):
+            say(f"environment {wanted.name!r}: {pin}, {'which the image has' if wanted.torch else 'for this driver'}")
+            extra = wanted.root / f"{wanted.path.name}.torch.txt"
+            extra.write_text(f"{pin}\n", encoding="utf-8")
+            pins += ["-c", str(extra)]
+        run("pip install", [str(wanted.python), "-m", "pip", "install", *files, *pins])
+        if wanted.alone:
+            run(
+                "pip install --no-deps",
+                [str(wanted.python), "-m", "pip", "install", "--no-deps", "-r", str(wanted.alone)],
+            )
         (wanted.path / COMPLETE).touch()
         say(f"environment {wanted.name!r} is ready after {time.monotonic() - began_s:.0f} s: {wanted.path}")
     return wanted.python
+
+
+def _torch_pin(wanted: Environment) -> str:
+    """What holds pip to the PyTorch that this environment is to have; "" where pip may choose.
+
+    Raises UsageError when no build that pip finds runs with this machine's driver.
+    """
+    if wanted.torch:
+        return wanted.torch.pin
+    driver = builds.driver() if "torch" in map(requirement_name, wanted.lines) else None
+    return builds.pin_for(driver, wanted.python, wanted.constraints) if driver else ""
 
 
 def beside(entry: catalog.CatalogEntry, settings: BaseServerSettings) -> dict[str, str]:

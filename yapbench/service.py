@@ -61,7 +61,7 @@ def up(
     fails, and then nothing is left.
     """
     drain_s = catalog.effective_settings(catalog.lookup(name), settings).get("drain_timeout_s", 0.0)
-    with _lock(run / name):
+    with lock(run / name):
         _refuse_if_running(name, run)
         made = command.of_server(name, settings=settings, port=port, secrets=secrets)
         return start(made, run=run, ready_timeout_s=ready_timeout_s, cpus=cpus, grace_s=float(drain_s) + _AFTER_DRAIN_S)
@@ -254,7 +254,7 @@ def _write(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """One `up` of a name at a time."""
     import fcntl  # not on Windows, where this module must still import
 

@@ -123,8 +123,15 @@ def _look_at(name: str, servers: Sequence[tuple[str, str]]) -> Place:
         disk_gb=(disk.with_gpu if with_gpu else disk.without_gpu) if disk else 0.0,
         is_measured=not with_gpu,
         free_bytes=free_at(environment.root),
-        wheel=gpus.wheel_in(environment.path) if complete else None,
+        wheel=wheel_of(environment) if complete else None,
     )
+
+
+def wheel_of(environment: envs.Environment) -> gpus.Wheel | None:
+    """The PyTorch of an environment: the image's, its own, or none."""
+    if environment.torch:
+        return gpus.Wheel(environment.torch.version, environment.torch.cuda)
+    return gpus.wheel_in(environment.path)
 
 
 def _is_installed(package: str) -> bool:

@@ -11,12 +11,11 @@ from pathlib import Path
 import psutil
 
 from servers.common.devices import HIDING
+from yapbench.builds import OLDEST_DRIVERS
 from yapbench.doctor.finding import Finding
 from yapbench.monitoring import gpu
 
 HEADING = "GPU"
-OLDEST_DRIVERS = {11: 450, 12: 525, 13: 580}
-"""Per major version of CUDA, whose minor versions share it: docs.nvidia.com/deploy/cuda-compatibility."""
 
 CudaVersion = tuple[int, int]
 

@@ -69,10 +69,12 @@ def look() -> tuple[Candidate, ...]:
         )
 
 
-def look_at(entry: CatalogEntry, model: str, vram_gb: float) -> Candidate:
-    """One model. Reads no weights: only whether their files are there."""
+def look_at(entry: CatalogEntry, model: str, vram_gb: float, flags: Mapping[str, Any] | None = None) -> Candidate:
+    """One model, with other settings of the server's where `flags` has some. Reads no weights: only whether their files
+    are there."""
+    given = {**(flags or {}), **({"model": model} if model else {})}
     try:
-        settings: Any = catalog.parsed_settings(entry, {"model": model} if model else {})
+        settings: Any = catalog.parsed_settings(entry, given)
     except UsageError as error:
         return Candidate(server=entry.name, model=model, refused=str(error).removeprefix(f"{entry.name}: "))
     place, lack, weights = "", "", fetch.weights_of(entry)
@@ -82,7 +84,7 @@ def look_at(entry: CatalogEntry, model: str, vram_gb: float) -> Candidate:
         except StartupRefused as refused:
             lack = str(refused)
     hub_id = getattr(settings, "hub_id", None)
-    environment = catalog.environment_of(entry, {"model": model} if model else {})
+    environment = catalog.environment_of(entry, given)
     return Candidate(
         server=entry.name,
         model=model,
@@ -125,7 +127,7 @@ def fit(one: Candidate, place: Place, graphics: Graphics, *, beside: Sequence[Pl
             lacks[f"environment {needed.name}"] = needed.install
     if one.lack:
         lacks["its weights"] = one.remedy
-    where, problem, remedy = _device(one, next(iter(beside), place), graphics)
+    where, problem, remedy = device(one, next(iter(beside), place), graphics)
     if problem:
         lacks[problem] = remedy
     if lacks:
@@ -134,7 +136,7 @@ def fit(one: Candidate, place: Place, graphics: Graphics, *, beside: Sequence[Pl
     return Finding(True, f"{one.words}: ready, on {where}", needed=False, heading=FIT)
 
 
-def _device(one: Candidate, place: Place, graphics: Graphics) -> tuple[str, str, str]:
+def device(one: Candidate, place: Place, graphics: Graphics) -> tuple[str, str, str]:
     """Where it would run; what is wrong with that, and what mends it."""
     asked_gpu = one.device.startswith("cuda")
     # An environment that is still to be made will have a PyTorch for the machine's GPU.
