@@ -27,9 +27,16 @@ def test_the_tests_of_nemo_pass_there() -> None:
     run_there(NEMO)
 
 
-def run_there(environment: envs.Environment) -> None:
-    """The tests of tests/env/<name>, which must pass; what failed is shown."""
-    command = [str(environment.python), "-m", "pytest", f"tests/env/{environment.name}", "-q", "-p", "no:cacheprovider"]
+@pytest.mark.soak
+@pytest.mark.skipif(not NEMO.is_complete(), reason="needs environment nemo (yapbench install fastconformer)")
+def test_the_longer_tests_of_nemo_pass_there() -> None:
+    run_there(NEMO, marked="soak")
+
+
+def run_there(environment: envs.Environment, *, marked: str = "not soak") -> None:
+    """The tests of tests/env/<name> that are so marked, which must pass; what failed is shown."""
+    options = ["-m", marked, "-q", "-p", "no:cacheprovider"]
+    command = [str(environment.python), "-m", "pytest", f"tests/env/{environment.name}", *options]
     variables = {**os.environ, "PYTHONPATH": str(envs.CHECKOUT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=envs.CHECKOUT, env=variables, capture_output=True, text=True, check=False)
 

@@ -40,7 +40,7 @@ def text_of_ours(settings: Settings, clip: Audio) -> str:
     return transcript.text
 
 
-@pytest.mark.parametrize("look_ahead_ms", [80, 1040])
+@pytest.mark.parametrize("look_ahead_ms", [80, pytest.param(1040, marks=pytest.mark.soak)])
 def test_the_plain_server_hears_what_ours_hears(look_ahead_ms: int, clips: list[Audio]) -> None:
     settings = settings_of(f"--look-ahead-ms={look_ahead_ms}")
     with torch.inference_mode():

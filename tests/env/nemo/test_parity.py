@@ -30,7 +30,7 @@ def test_sixteen_streams_in_any_order_are_what_each_is_alone(
     assert all(len(told.text.split()) > 2 for told in singles)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.soak)])
 def test_half_precision_says_nearly_the_same_words(
     tiny_engine_of: Callable[..., FastConformer], clips: list[Audio], dtype: str
 ) -> None:

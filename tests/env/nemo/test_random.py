@@ -51,7 +51,11 @@ def test_another_seed_gives_others(model: Any) -> None:
     assert not torch.equal(model.encoder.pre_encode.out.weight, other["encoder.pre_encode.out.weight"])
 
 
-@pytest.mark.parametrize("look_ahead_ms", [0, 80, 1040])
+LONGER = pytest.mark.soak
+"""The same of other settings: half a minute each."""
+
+
+@pytest.mark.parametrize("look_ahead_ms", [pytest.param(0, marks=LONGER), 80, pytest.param(1040, marks=LONGER)])
 def test_streams_of_speech_bring_about_as_many_tokens_as_speech_has(model: Any, look_ahead_ms: int) -> None:
     flags = ["--device=cpu", f"--look-ahead-ms={look_ahead_ms}"]
     engine = build(model, load(Settings, flags), torch.device("cpu"))
