@@ -10,7 +10,8 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from yapbench.calibrate.flags import Flags as Calibration
-from yapbench.errors import ExitCode, YapbenchError
+from yapbench.engines.choosing import Name
+from yapbench.errors import ExitCode, UsageError, YapbenchError
 from yapbench.trial import CHECKOUT
 from yapbench.verbs.options import Options
 
@@ -226,7 +227,12 @@ def sweep(
     file: Path,
     *,
     dry_run: bool = False,
-    jobs: int = 1,
+    engine: Name = "local",
+    jobs: int | None = None,
+    gpus_per_run: int | None = None,
+    cpus_per_run: int | None = None,
+    ray_address: str | None = None,
+    out: str | None = None,
     retry_failed: bool = False,
     calibrate: bool = True,
     baseline: str | None = None,
@@ -241,8 +247,19 @@ def sweep(
         A YAML grid, such as sweeps/smart_turn-quick.yaml.
     dry_run
         List the trials and an estimate; run nothing.
+    engine
+        Where trials run: local is this machine, ray a cluster (docs/scaling.md).
     jobs
-        Trials at a time. More than one disturbs latencies on one machine: for accuracy sweeps.
+        Trials at a time on this machine. Default: one on each GPU that YAPBENCH_GPUS leaves, one where there is none.
+        More than that share CPUs and GPUs, so that points are DISTURBED: for accuracy sweeps.
+    gpus_per_run
+        GPUs of a trial whose server may use one. Default: 1 where there are several or Ray has any.
+    cpus_per_run
+        ray: CPUs of a trial. Default: with GPUs their part of the node's, else all of a node's.
+    ray_address
+        ray: the head's host:port. Default: RAY_ADDRESS, else a cluster of this machine for this sweep.
+    out
+        ray: a URL for results (s3://bucket/runs) where no folder is shared; they are brought to --runs as well.
     retry_failed
         Run failed trials again; without it a failure is a result.
     calibrate
@@ -256,19 +273,33 @@ def sweep(
         Where results go.
     """
     from yapbench import sweeping
+    from yapbench.engines import choosing
     from yapbench.sweep import Sweep
 
     grid = Sweep.load(file)
+    chosen = choosing.engine(
+        engine,
+        jobs=jobs,
+        gpus_per_run=gpus_per_run,
+        cpus_per_run=cpus_per_run,
+        ray_address=ray_address,
+        out=out,
+        calibrate=calibrate,
+    )
     if baseline is not None:
+        if engine != "local" or jobs not in (None, 1):
+            raise UsageError("--baseline measures both sides in turn in one place: without --engine ray and --jobs")
         from yapbench import baseline as module
 
         console = sweeping.new_console()
         options = module.Options(threshold=threshold, retry_failed=retry_failed, calibrate=calibrate)
         return module.sweep(grid, baseline, runs_dir=runs, options=options, dry_run=dry_run, console=console)
     if dry_run:
-        sweeping.show(grid, sweeping.plan(grid, runs_dir=runs), sweeping.new_console(), folder=runs / grid.name)
+        with chosen:
+            planned = sweeping.plan(grid, runs_dir=runs, engine=chosen)
+        sweeping.show(grid, planned, sweeping.new_console(), folder=runs / grid.name)
         return ExitCode.OK
-    return sweeping.run(grid, runs_dir=runs, jobs=jobs, retry_failed=retry_failed, calibrate=calibrate)
+    return sweeping.run(grid, runs_dir=runs, engine=chosen, retry_failed=retry_failed, calibrate=calibrate)
 
 
 @app.command

@@ -48,6 +48,7 @@ _SPOKEN: Final = {
 
 _SAY_THEMSELVES: Final = (
     ENGINE,
+    "server",
     "model",
     "dtype",
     "lm_dtype",

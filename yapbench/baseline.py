@@ -96,10 +96,10 @@ def sides(sweep: Sweep, commit: str) -> tuple[list[Sweep], list[Sweep]]:
         for name in BEFORE_AFTER:
             if name in grid.axes or (name in grid.fixed and name == "server_commit"):
                 raise UsageError(f"{sweep.name}: {name} is set by --baseline itself and cannot be in the sweep")
-    ours = code_sha256(sweep.server)
+    ours = "-".join(code_sha256(server)[:7] for server in sweep.servers)
     rounds = range(max(ROUNDS, *(int(grid.fixed.get("repeats") or 1) for grid in (sweep, *sweep.more))))
     before = [_round(sweep, k, f"{sweep.name}-{commit[:7]}", {"server_commit": commit}) for k in rounds]
-    return before, [_round(sweep, k, f"{sweep.name}-here-{ours[:7]}", {}) for k in rounds]
+    return before, [_round(sweep, k, f"{sweep.name}-here-{ours}", {}) for k in rounds]
 
 
 def _round(sweep: Sweep, number: int, name: str, of_side: dict[str, Any]) -> Sweep:

@@ -24,9 +24,10 @@ PORTS = range(20000, 30000)
 """Where free ports are looked for: below the range that outgoing connections take theirs from."""
 
 _NOT_INHERITED = (
-    "RAY_ADDRESS",  # else a server that uses Ray would join the sweep's cluster
+    "RAY_",  # else a server that uses Ray would join the sweep's cluster
     "MPLBACKEND",  # a notebook kernel's, useless and unimportable elsewhere
 )
+"""How the names of variables begin that no server gets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class Command:
 
     def environment(self) -> dict[str, str]:
         """What the process gets: ours, our code at the head of PYTHONPATH, interpreters, the secrets."""
-        kept = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
         paths = os.pathsep.join(filter(None, [str(self.checkout), kept.get("PYTHONPATH")]))
         # Safe path: else `-m` would take servers/ of the folder that we happen to stand in before any other.
         ours = {"PYTHONPATH": paths, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}

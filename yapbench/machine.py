@@ -48,12 +48,19 @@ def machine_class(machine: Machine | None = None) -> str:
     return " | ".join([machine.cpu_model, f"{machine.cores} cores", memory, *sorted(gpus)])
 
 
-@functools.cache
 def this_machine() -> Machine:
-    """Looked at once in a process."""
+    """As much of it as this process may use; looked at once for each choice of CPUs and GPUs."""
+    cpus = frozenset(os.sched_getaffinity(0)) if sys.platform == "linux" else frozenset[int]()
+    return _look(cpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+@functools.cache
+def _look(_cpus: frozenset[int], visible: str | None) -> Machine:
     gpus = Gpus.open()
     try:
-        cards = tuple(gpus.describe()) if gpus else ()
+        cards = gpus.describe() if gpus else []
+        if gpus and visible:  # hiding all of them is how a run on the CPU is asked for: the machine stays what it is
+            cards = [cards[index] for index in gpus.visible(visible)]
     finally:
         if gpus:
             gpus.close()
@@ -64,7 +71,7 @@ def this_machine() -> Machine:
         os=_os(),
         kernel=platform.release(),
         virtualization=_virtualization(),
-        gpus=cards,
+        gpus=tuple(cards),
     )
 
 

@@ -42,8 +42,9 @@ STREAM_PARAMETERS: Final = ("frame_ms", "pace", "eos", "phases", "post_wait_s", 
 AUDIO_PARAMETERS: Final = ("corpus", "noise", "snr_db")
 """Notebook parameters that say what is sent (docs/corpora.md)."""
 
-PRICE_PARAMETERS: Final = ("price_per_hour", "currency")
-"""Notebook parameters that say what an hour of the machine costs; they are stored and change no measurement."""
+PRICE_PARAMETERS: Final = ("price_per_hour", "currency", "price_source", "duty")
+"""Notebook parameters that say what an hour of the machine costs, where that was found, and in which share of it the
+streams speak; they are stored and change no measurement."""
 
 HARNESS_PARAMETERS: Final = (
     *(*AUDIO_PARAMETERS, "url", "sweep", "out_dir", "slo_ms", "trace", "server_commit"),
@@ -132,9 +133,11 @@ def number(name: str, value: object) -> float:
 
 
 def check_price(given: Mapping[str, Any]) -> None:
-    """Raise UsageError for a price that cannot be one."""
+    """Raise UsageError for a price, or a share of an hour, that cannot be one."""
     if "price_per_hour" in given and not number("price_per_hour", given["price_per_hour"]) >= 0:
         raise UsageError(f"price_per_hour is {given['price_per_hour']!r}; it must be 0 or more")
+    if "duty" in given and not 0 < number("duty", given["duty"]) <= 1:
+        raise UsageError(f"duty is {given['duty']!r}; it must be above 0 and at most 1")
 
 
 def declared(notebook: Path) -> dict[str, Any]:

@@ -28,6 +28,9 @@ from yapbench.errors import ServerDied, ServerError, ServerNotReady, SettingsDif
 
 foreground = commands.foreground
 
+SLOT_MARK = "YAPBENCH_SLOT"
+"""Environment variable of everything that a sweep's run starts: its slot and owner (engines/leftovers.py)."""
+
 _POLL_S = 0.05
 _PORT_FREE_S = 10.0
 _ATTEMPTS = 3
@@ -246,7 +249,7 @@ def spawn(
             supervised = lifeline.spawn(
                 command.argv,
                 log=log,
-                environment=command.environment(),
+                environment=_unmarked(command.environment()) if detached else command.environment(),
                 cpus=cpus,
                 detached=detached,
                 grace_s=grace_s,
@@ -263,6 +266,11 @@ def spawn(
         status_key=command.environment().get("STATUS_KEY", ""),
         supervised=supervised,
     )
+
+
+def _unmarked(environment: dict[str, str]) -> dict[str, str]:
+    """A server that is to stay belongs to no run."""
+    return {name: value for name, value in environment.items() if name != SLOT_MARK}
 
 
 def require_linux() -> None:

@@ -17,7 +17,8 @@ import yaml
 
 from yapbench import catalog, store
 from yapbench.errors import UsageError
-from yapbench.trial import Trial, known_parameters, notebook_path
+from yapbench.parameters import SEARCH_PARAMETERS, SERVER
+from yapbench.trial import Trial, is_for_any_server, known_parameters, notebook_path
 
 KEYS = ("notebook", "server", "parameters", "grids", "exclude", "description", "name")
 
@@ -36,6 +37,7 @@ class Sweep:
     description: str
     notebook: str
     server: str
+    """Of this grid; further grids may have servers of their own."""
     fixed: Mapping[str, Any]
     axes: Mapping[str, Sequence[Any]]
     exclude: Sequence[Mapping[str, Any]] = ()
@@ -71,21 +73,17 @@ class Sweep:
             raise UsageError("the key 'notebook' is missing")
         notebook = str(raw["notebook"])
         notebook_path(notebook)
-        server = str(raw.get("server", notebook.split("_", 1)[-1]))
-        catalog.lookup(server)
         common = raw.get("parameters") or {}
         grids = raw.get("grids", [{}])
         if not isinstance(grids, list) or not grids or not all(isinstance(grid, dict) for grid in grids):
             raise UsageError("the key 'grids' must be a list of blocks like parameters:")
-        known = known_parameters(server) - {"out_dir", "sweep"}
         blocks = [{**common, **grid} for grid in grids]
-        every = {parameter for block in blocks for parameter in block}
-        for parameter, value in ((p, v) for block in blocks for p, v in block.items()):
-            if parameter not in known:
-                raise UsageError.unknown(f"parameter of {notebook}", str(parameter), known)
-            if isinstance(value, list) and not value:
-                raise UsageError(f"parameter {parameter!r}: an empty list leaves nothing to run")
+        servers = [_server(raw, block, notebook) for block in blocks]
+        for server, block in zip(servers, blocks, strict=True):
+            block.pop(SERVER, None)
+            _check(block, server=server, notebook=notebook, common=common, servers=servers)
         exclude = raw.get("exclude") or []
+        every = {parameter for block in blocks for parameter in block} | ({SERVER} if len(set(servers)) > 1 else set())
         for parameter in (parameter for rule in exclude for parameter in rule):
             if parameter not in every:
                 raise UsageError.unknown("parameter in exclude", str(parameter), every)
@@ -99,33 +97,89 @@ class Sweep:
                 axes=axes,
                 exclude=exclude,
             )
-            for fixed, axes in map(_split, blocks)
+            for server, (fixed, axes) in zip(servers, map(_split, blocks), strict=True)
         )
         return replace(first, more=more)
 
     @property
     def axis_names(self) -> list[str]:
-        """What varies in any of the grids or between them, in the order of the file."""
+        """What varies in any of the grids or between them, in the order of the file; of several servers, which have
+        hardly a parameter in common, first the server and then what varies among the grids of one.
+        """
         grids = (self, *self.more)
         names = dict.fromkeys(name for grid in grids for name in (*grid.fixed, *grid.axes))
-        single = {name: {str(grid.fixed.get(name)) for grid in grids} for name in names}
-        return [n for n in names if n != LEVEL_AXIS and (len(single[n]) > 1 or any(n in grid.axes for grid in grids))]
+        several = len(self.servers) > 1
+        left_out = {LEVEL_AXIS, *(SEARCH_PARAMETERS if several else ())}
+        groups = [[grid for grid in grids if grid.server == server] for server in self.servers]
+        found = [
+            name
+            for name in names
+            if any(name in grid.axes for grid in grids)
+            or (name not in left_out and any(len({str(g.fixed.get(name)) for g in group}) > 1 for group in groups))
+        ]
+        return [SERVER, *found] if several else found
+
+    @property
+    def servers(self) -> list[str]:
+        """The servers of all grids, each once, in the order of the file."""
+        return list(dict.fromkeys(grid.server for grid in (self, *self.more)))
 
     def parameter_sets(self) -> list[dict[str, Any]]:
         """One set of notebook parameters for each trial, in the file's order, last axis fastest, grid after grid."""
         sets = []
         for values in itertools.product(*self.axes.values()):
             chosen = dict(self.fixed) | dict(zip(self.axes, values, strict=True))
-            if not any(all(chosen.get(key) == value for key, value in rule.items()) for rule in self.exclude):
+            named = chosen | {SERVER: self.server}
+            if not any(all(named.get(key) == value for key, value in rule.items()) for rule in self.exclude):
                 sets.append(chosen)
         return [*sets, *(chosen for grid in self.more for chosen in grid.parameter_sets())]
 
     def trials(self) -> list[Trial]:
-        """Every trial of the grid, checked; raises UsageError for a value that the server or the harness refuses."""
-        return [
-            Trial.from_notebook(self.server, self.notebook, chosen | {"sweep": self.name})
-            for chosen in self.parameter_sets()
-        ]
+        """Every trial of the grids, in the order of `parameter_sets`.
+
+        Raises UsageError for a value that a server or the harness refuses.
+        """
+        mine = replace(self, more=()).parameter_sets()
+        found = [Trial.from_notebook(self.server, self.notebook, chosen | {"sweep": self.name}) for chosen in mine]
+        return [*found, *(trial for grid in self.more for trial in grid.trials())]
+
+
+def _server(raw: Mapping[str, Any], block: Mapping[str, Any], notebook: str) -> str:
+    """The server of one block: its own, that of the file, or the one that the notebook is named after.
+
+    Raises UsageError for an unknown one, and for another one than the notebook measures.
+    """
+    own = notebook.split("_", 1)[-1]
+    server = block.get(SERVER, raw.get("server", own))
+    if not isinstance(server, str):
+        raise UsageError(f"server: {server!r} in a block: one name; each server has a block of its own")
+    if server == own and is_for_any_server(notebook):
+        raise UsageError(
+            f"the key 'server' is missing: {notebook} measures any server, the file or each block names it"
+        )
+    catalog.lookup(server)
+    if server != own and SERVER in block and not is_for_any_server(notebook):
+        raise UsageError(f"server: {server} in a block: notebook {notebook} does not measure any server but its own")
+    return server
+
+
+def _check(
+    block: Mapping[str, Any], *, server: str, notebook: str, common: Mapping[str, Any], servers: Sequence[str]
+) -> None:
+    """Raise UsageError for a parameter without values, or that the server does not know, with the nearest name."""
+    known = known_parameters(server) - {"out_dir", "sweep"}
+    for parameter, value in block.items():
+        if parameter not in known:
+            others = [other for other in dict.fromkeys(servers) if parameter in known_parameters(other)]
+            if parameter in common and others:
+                raise UsageError(
+                    f"parameter {parameter!r} is for all servers of the file, but {server} has none of that name: "
+                    f"it belongs into the block of {' and '.join(others)}"
+                )
+            of = f"parameter of {server} in {notebook}" if len(set(servers)) > 1 else f"parameter of {notebook}"
+            raise UsageError.unknown(of, str(parameter), known)
+        if isinstance(value, list) and not value:
+            raise UsageError(f"parameter {parameter!r}: an empty list leaves nothing to run")
 
 
 def _split(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:

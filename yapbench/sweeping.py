@@ -6,10 +6,7 @@ Only says what happens; the grid is sweep.py's, the execution an engine's.
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +14,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from yapbench import certificate, runner, store
-from yapbench.engines.local import Done, Job, run_jobs
+from yapbench import store
+from yapbench.engines import attempts
+from yapbench.engines.job import Done, Engine, Job
+from yapbench.engines.local import LocalEngine
+from yapbench.engines.table import live_table
+from yapbench.engines.wanting import wants_gpu
 from yapbench.errors import ExitCode, NothingRan
-from yapbench.live import said
 from yapbench.sweep import LEVEL_AXIS, Sweep, estimate_s, locked, planned_requests, seconds_per_request
 from yapbench.trial import CHECKOUT, Trial, is_for_any_server
 
@@ -42,16 +42,21 @@ class Planned:
     finished: bool
 
 
-def plan(sweep: Sweep, *, runs_dir: Path, retry_failed: bool = False) -> list[Planned]:
-    """Every trial of the sweep; a failed one counts as finished (it is a result) unless `retry_failed`."""
+def plan(sweep: Sweep, *, runs_dir: Path, retry_failed: bool = False, engine: Engine | None = None) -> list[Planned]:
+    """Every trial of the sweep; a failed one counts as finished (it is a result) unless `retry_failed`.
+
+    A trial's name depends on the machine: `engine` (default: this one, one run at a time) knows which.
+    """
     planned = []
-    named = {"server": sweep.server} if is_for_any_server(sweep.notebook) else {}
-    for chosen, trial in zip(sweep.parameter_sets(), sweep.trials(), strict=True):
-        folder = runs_dir.resolve() / sweep.name / trial.trial_id
-        finished = store.finished(folder)
+    trials, place = sweep.trials(), runs_dir.resolve() / sweep.name
+    names = (engine or LocalEngine()).identify(trials, runs=place)
+    for chosen, trial, name in zip(sweep.parameter_sets(), trials, names, strict=True):
+        finished = store.finished(place / name)
         if finished and retry_failed:
-            finished = store.read_info(folder)["status"] == "done"
-        job = Job(sweep.notebook, sweep.server, chosen | named | {"sweep": sweep.name}, folder)
+            finished = store.read_info(place / name)["status"] == "done"
+        named = {"server": trial.server} if is_for_any_server(trial.notebook) else {}
+        parameters = chosen | named | {"sweep": sweep.name}
+        job = Job(trial.notebook, trial.server, parameters, place / name, on_gpu=wants_gpu(trial))
         planned.append(Planned(trial, job, finished))
     return planned
 
@@ -78,7 +83,7 @@ def show(sweep: Sweep, planned: list[Planned], console: Console, *, folder: Path
         levels = f"searched up to {search.most}" if search else named
         values = [str(item.job.parameters.get(name, "")) for name in sweep.axis_names]
         state = "finished" if item.finished else "to run"
-        table.add_row(item.trial.trial_id, state, *values, levels, str(planned_requests(item.trial) or "by time"))
+        table.add_row(item.job.folder.name, state, *values, levels, str(planned_requests(item.trial) or "by time"))
     console.print(table)
     measured = seconds_per_request(folder)
     seconds = total_estimate_s(planned, per_request_s=measured or FIRST_GUESS_S)
@@ -96,65 +101,78 @@ def run(
     sweep: Sweep,
     *,
     runs_dir: Path,
-    jobs: int = 1,
+    engine: Engine | None = None,
     retry_failed: bool = False,
     calibrate: bool = False,
     console: Console | None = None,
 ) -> ExitCode:
     """Run what is not finished and write the report; prints the report's path last.
 
-    `calibrate`: a sweep that streams makes a certificate first where there is none. Raises NothingRan when the grid is
-    empty, UsageError when somebody else is running this sweep, or for more streams than the certificate allows.
+    `engine`: where; this machine, one run at a time, when None. `calibrate`: a sweep that streams makes a certificate
+    first where there is none. Raises NothingRan when the grid is empty, UsageError when somebody else is running this
+    sweep, or for more streams than the certificate allows.
     """
     console = console or new_console()
     folder = runs_dir.resolve() / sweep.name
-    with locked(folder):
-        planned = plan(sweep, runs_dir=runs_dir, retry_failed=retry_failed)
+    with locked(folder), engine or LocalEngine() as engine:
+        planned = plan(sweep, runs_dir=runs_dir, retry_failed=retry_failed, engine=engine)
         if not planned:
             raise NothingRan(f"{sweep.name}: exclude leaves no trial")
         if sweep.text:
             store.write_text(folder / store.GRID, sweep.text)
-        finish(planned, sweep.axis_names, title=sweep.name, console=console, jobs=jobs, calibrate=calibrate)
-    return write_report(folder, console)
+        lost = finish(planned, sweep.axis_names, title=sweep.name, console=console, engine=engine, calibrate=calibrate)
+    return write_report(folder, console, lost=lost)
 
 
 def finish(
-    planned: list[Planned], axes: list[str], *, title: str, console: Console, jobs: int = 1, calibrate: bool = False
-) -> None:
-    """Run those of the trials that are not finished, in their order, and say of each how it ended."""
+    planned: list[Planned],
+    axes: list[str],
+    *,
+    title: str,
+    console: Console,
+    engine: Engine | None = None,
+    calibrate: bool = False,
+) -> int:
+    """Run those of the trials that are not finished, in their order, and say of each how it ended.
+
+    Returns how many have no result: lost again and again with the process or machine they ran on.
+    """
+    engine = engine or LocalEngine()
     todo = [item for item in planned if not item.finished]
     console.print(f"{title}: {len(planned)} trials, {len(planned) - len(todo)} finished already")
-    _check_load([item.trial for item in todo], console, calibrate=calibrate)
-    by_folder = {item.job.folder: item for item in planned}
-    started_s, ended = time.monotonic(), 0
-    with _progress_lines(console, [item.job.folder for item in todo]):
-        for done in run_jobs([item.job for item in todo], workers=jobs):
+    engine.check_load([item.trial for item in todo], console, calibrate=calibrate)
+    for sweep in {item.job.folder.parent for item in planned}:
+        attempts.clear(sweep)
+    words = {item.job.folder: describe(item, axes) for item in planned}
+    started_s, ended, lost = time.monotonic(), 0, 0
+    if todo and engine.words():
+        console.print(engine.words(), soft_wrap=True)
+    with live_table(console, engine, words):
+        for done in engine.run([item.job for item in todo]):
             ended += 1
+            lost += done.status == "lost"
             left_s = (time.monotonic() - started_s) / ended * (len(todo) - ended)
-            console.print(_ended_line(done, describe(by_folder[done.job.folder], axes), ended, len(todo), left_s))
+            console.print(_ended_line(done, words[done.job.folder], ended, len(todo), left_s), soft_wrap=True)
+    for sweep in {item.job.folder.parent for item in planned}:
+        attempts.clear(sweep)
+    return lost
 
 
-def _check_load(trials: list[Trial], console: Console, *, calibrate: bool) -> None:
-    """Before anything is launched: can the load generator of this machine do what the streaming trials ask of it?"""
-    streaming = [trial for trial in trials if trial.profile.stream is not None]
-    if not streaming:
-        return
-    found = certificate.current()
-    if found is None and calibrate:
-        from yapbench.calibrate import command  # not for sweeps of requests
+def write_report(folder: Path, console: Console, *, lost: int = 0) -> ExitCode:
+    """Build the page of a sweep's folder, print its path, and say by exit code what was wrong with the trials.
 
-        found = command.ensure(console)
-    for trial in (trial for trial in streaming if trial.search is None):
-        certificate.refuse(trial.profile, found, audio_s=trial.corpus.audio_s / max(1, len(trial.corpus)))
-
-
-def write_report(folder: Path, console: Console) -> ExitCode:
-    """Build the page of a sweep's folder, print its path, and say by exit code what was wrong with the trials."""
+    `lost`: trials that have no result, although they were tried.
+    """
+    if lost and not any(folder.glob(f"*/{store.TRIAL}")):
+        raise NothingRan(f"{folder.name}: no trial has a result; the same command tries them again")
     from yapbench import report  # figures need a second of imports; listing a sweep does not
 
     page = report.build(folder)
     trials = store.read_sweep(folder)
     console.print(str(page.relative_to(CHECKOUT) if page.is_relative_to(CHECKOUT) else page), soft_wrap=True)
+    if lost:
+        console.print(f"{lost} trials have no result: the same command tries them again")
+        return ExitCode.INVALID_RUN
     if any(trial.info["status"] == "failed" for trial in trials):
         return ExitCode.SERVER_FAILED
     return ExitCode.OK if report.any_valid(trials) else ExitCode.INVALID_RUN
@@ -162,35 +180,11 @@ def write_report(folder: Path, console: Console) -> ExitCode:
 
 def _ended_line(done: Done, words: str, ended: int, total: int, left_s: float) -> str:
     error = done.error.splitlines()[0] if done.error else ""
-    state = f"done{f', but {error}' if error else ''}" if done.status == "done" else f"FAILED: {error}"
+    where = f" on {done.where}" if done.where else ""
+    state = f"done{where}{f', but {error}' if error else ''}" if done.status == "done" else f"FAILED{where}: {error}"
     left = f", about {_clock(left_s)} left" if ended < total else ""
     return f"[{ended}/{total}] {words}: {state}{left}"
 
 
 def _clock(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
-
-
-@contextmanager
-def _progress_lines(console: Console, folders: list[Path]) -> Iterator[None]:
-    """On a terminal, a status line under the log with what the running trial reports; elsewhere nothing."""
-    if not console.is_terminal:
-        yield
-        return
-    stop = threading.Event()
-    with console.status("starting ...") as status:
-        watcher = threading.Thread(target=_watch, args=(folders, status.update, stop), daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            watcher.join()
-
-
-def _watch(folders: list[Path], say: Callable[[str], None], stop: threading.Event) -> None:
-    while not stop.wait(0.5):
-        for folder in folders:
-            progress = runner.read_progress(folder)
-            if progress:
-                say(f"{folder.name}: " + ", ".join(f"{name} {value}" for name, value in said(progress).items()))

@@ -30,7 +30,9 @@ from yapbench.schema import METHOD_VERSION, SCHEMA_VERSION
 CHECKOUT = Path(__file__).resolve().parent.parent
 """Where notebooks/, servers/, samples/ and runs/ lie."""
 
-OPERATING_KNOBS = frozenset({"host", "port", "log_level", "log_format", "trace_path", "drain_timeout_s"})
+OPERATING_KNOBS = frozenset(
+    {"host", "port", "log_level", "log_format", "trace_path", "drain_timeout_s", "head_timeout_s", "connection_limit"}
+)
 """Knobs every server has that change where it listens and what it writes, not what it answers or how fast."""
 
 

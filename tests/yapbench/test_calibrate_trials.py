@@ -17,6 +17,7 @@ from tests.yapbench import made_up_streams
 from tests.yapbench.test_certificate import made_up
 from yapbench import certificate, sweeping, validity
 from yapbench.calibrate import command
+from yapbench.engines.local import LocalEngine
 from yapbench.errors import UsageError
 from yapbench.monitoring.counters import Samples
 from yapbench.runner import Run
@@ -124,8 +125,8 @@ def test_only_a_sweep_that_streams_is_calibrated_for(
         return made_up()
 
     monkeypatch.setattr(command, "ensure", ensure)
-    monkeypatch.setattr(sweeping, "run_jobs", lambda jobs, workers: iter(()))
-    monkeypatch.setattr(sweeping, "write_report", lambda folder, console: 0)
+    monkeypatch.setattr(LocalEngine, "run", lambda self, jobs: iter(()))
+    monkeypatch.setattr(sweeping, "write_report", lambda folder, console, lost: 0)
     console = Console(file=io.StringIO())
     sweeping.run(echo(**parameters), runs_dir=tmp_path, calibrate=calibrate, console=console)
     assert len(asked) == made

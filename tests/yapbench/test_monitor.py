@@ -102,6 +102,9 @@ class MadeUpNvml:
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
         return index
 
+    def nvmlDeviceGetUUID(self, handle: int) -> str:
+        return f"GPU-{'xy'[handle]}7c1"
+
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:
         return SimpleNamespace(gpu=40 + handle)
 
@@ -165,7 +168,7 @@ def test_a_process_on_no_card_has_no_card() -> None:
 
 @pytest.mark.parametrize(
     ("device", "visible", "cards"),
-    [("cpu", "", []), ("cuda:1", "", [1]), ("cuda", "", [0, 1]), ("cuda:0", "1", [1]), ("cuda:0", "GPU-x", [0])],
+    [("cpu", "", []), ("cuda:1", "", [1]), ("cuda", "", [0, 1]), ("cuda:0", "1", [1]), ("cuda:0", "GPU-y", [1])],
 )
 def test_where_nvml_knows_no_process_the_servers_word_counts(
     monkeypatch: pytest.MonkeyPatch, device: str, visible: str, cards: list[int]
@@ -178,6 +181,16 @@ def test_where_nvml_knows_no_process_the_servers_word_counts(
     with Monitor(Told(name="", url="http://x"), open_gpus=lambda: Gpus(MadeUpNvml(1))) as monitor:
         pass
     assert sorted({r["source"] for r in monitor.rows()} - {"server", "machine"}) == [f"gpu{card}" for card in cards]
+
+
+@pytest.mark.parametrize(
+    ("variable", "cards"),
+    [("1,0", [1, 0]), ("GPU-y7c1,GPU-x", [1, 0]), ("GPU-", [0, 1]), ("MIG-1", [0, 1]), ("9", [0, 1])],
+)
+def test_the_cards_that_are_visible_are_found_by_number_and_by_the_beginning_of_their_uuid(
+    variable: str, cards: list[int]
+) -> None:
+    assert Gpus(MadeUpNvml(1)).visible(variable) == cards
 
 
 def test_cards_are_described() -> None:

@@ -54,7 +54,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_killed_sweep_resumes_and_keeps_finished_trials_byte_for_byte(tmp_path: Path) -> None:
     sweep = start(tmp_path)
     wait_until(lambda: finished(tmp_path), seconds=60)
-    wait_until(lambda: len(list((tmp_path / "runs" / "tiny").glob("*/server.log"))) == 2, seconds=30)
+    wait_until(lambda: len(list((tmp_path / "runs" / "tiny").rglob("server.log"))) == 2, seconds=30)
     children = descendants(sweep)
     os.kill(sweep.pid, signal.SIGKILL)
     sweep.wait()
@@ -79,7 +79,7 @@ def test_a_server_that_dies_fails_its_trial_only(tmp_path: Path) -> None:
     def server() -> list[psutil.Process]:
         return [p for p in descendants(sweep) if "servers.smart_turn" in words(p)]
 
-    wait_until(lambda: list((tmp_path / "runs" / "tiny").glob("*/progress.json")), seconds=60)
+    wait_until(lambda: list((tmp_path / "runs" / "tiny").rglob("progress.json")), seconds=60)
     for process in server():
         process.kill()
     assert sweep.wait(timeout=100) == 6, (tmp_path / "output.txt").read_text()
@@ -96,7 +96,7 @@ def test_a_kernel_that_is_killed_costs_one_more_try_and_leaves_no_server(tmp_pat
     def kernels() -> list[psutil.Process]:
         return [p for p in descendants(sweep) if "ipykernel_launcher" in " ".join(words(p))]
 
-    wait_until(lambda: list((tmp_path / "runs" / "tiny").glob("*/progress.json")), seconds=60)
+    wait_until(lambda: list((tmp_path / "runs" / "tiny").rglob("progress.json")), seconds=60)
     children = [p for p in descendants(sweep) if p.pid != sweep.pid]
     for kernel in kernels():
         kernel.kill()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from yapbench.engines.local import Done, Job
+from yapbench.engines.job import Done, Job
 from yapbench.sweeping import _ended_line
 
 JOB = Job("05_echo", "echo", {}, Path("runs/s/t"))

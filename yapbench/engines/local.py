@@ -1,157 +1,92 @@
-"""Run trials on this machine through papermill: one after another, or several at a time in processes of their own.
-
-Infrastructure failures (a kernel lost, a port taken) are tried again; what a trial has recorded itself is a result.
-"""
+"""Run trials on this machine: one after another, or one on each GPU (`--engine local`)."""
 
 from __future__ import annotations
 
-import ctypes
-import logging
-import multiprocessing
-import os
-import signal
-import sys
-import tempfile
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Self
 
-from yapbench import runner, store
-from yapbench.load import LoadFailed
-from yapbench.trial import CHECKOUT, Trial, notebook_path
+from rich.console import Console
 
-ATTEMPTS = 3
-"""One try and two more, for failures of the infrastructure only."""
-
-CELL_TIMEOUT_S = 3600
-"""A single cell measures a whole trial; papermill has no limit for a notebook."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One notebook run: its parameters and the folder where notebook and results go."""
-
-    notebook: str
-    server: str
-    parameters: dict[str, Any]
-    folder: Path
+from yapbench.engines import attempts, slot_process, slots
+from yapbench.engines.job import Done, Job, Running
+from yapbench.engines.papermill_run import run_job
+from yapbench.engines.slots import Slot
+from yapbench.engines.trust import check_load
+from yapbench.engines.wanting import wants_gpu
+from yapbench.trial import Trial
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a job ended; `error` of a finished trial: why its notebook ended early, or empty."""
+class LocalEngine:
+    """This machine. `jobs`: runs at a time; None: one for each GPU that sweeps may use, one where there is none."""
 
-    job: Job
-    status: str
-    error: str = ""
+    def __init__(self, *, jobs: int | None = 1, gpus_per_run: int | None = None) -> None:
+        self._jobs, self._gpus_per_run = jobs, gpus_per_run
+        self._running: list[Running] = []
+        self._slots: dict[bool, list[Slot]] = {}
 
+    def __enter__(self) -> Self:
+        return self
 
-def run_jobs(jobs: Iterable[Job], *, workers: int) -> Iterator[Done]:
-    """Yield each job's end as it comes. With one worker the jobs run in this process, in order."""
-    if workers == 1:
-        for job in jobs:
-            yield run_job(job)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_die_with_parent, initargs=(os.getpid(),)
-    ) as pool:
-        pending: dict[Future[Done], Job] = {pool.submit(run_job, job): job for job in jobs}
-        for future in as_completed(pending):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield Done(
-                    pending[future],
-                    "failed",
-                    "the process that ran papermill was killed; run the sweep again",
-                )
+    def __exit__(self, *_: object) -> None:
+        pass
 
+    def slots(self, *, on_gpu: bool) -> list[Slot]:
+        """Where jobs of a kind run, looked up once."""
+        if on_gpu not in self._slots:
+            found = slots.of_this_machine(on_gpu=on_gpu, jobs=self._jobs, gpus_per_run=self._gpus_per_run)
+            self._slots[on_gpu] = found
+        return self._slots[on_gpu]
 
-def run_job(job: Job) -> Done:
-    """Execute the notebook until it has stored a result; a lost kernel or load process is given ATTEMPTS tries."""
-    failure: NotebookFailed | None = None
-    for _ in range(ATTEMPTS):
-        runner.clear(job.folder, keep=())
-        failure = execute(job)
-        if store.finished(job.folder):
-            info = store.read_info(job.folder)
-            # A cell that fails behind the measurement harms the notebook, not the rows; it is said all the same.
-            later = f"its notebook ended early: {failure.message}" if failure else ""
-            return Done(job, info["status"], (info["failure"] or {}).get("message", later))
-        if failure is None or not failure.worth_another_try:
-            break
-    message = failure.message if failure else "the notebook ended without storing a result"
-    trial = Trial.from_notebook(job.server, job.notebook, job.parameters)
-    runner.record_failure(trial, job.folder, code="notebook_failed", message=message)
-    return Done(job, "failed", message)
+    def identify(self, trials: Sequence[Trial], *, runs: Path) -> list[str]:
+        """As the trials will name themselves: inside a slot the machine is smaller."""
+        found = []
+        for trial in trials:
+            with self.slots(on_gpu=wants_gpu(trial))[0].entered():
+                found.append(trial.trial_id)
+        return found
 
+    def check_load(self, trials: Sequence[Trial], console: Console, *, calibrate: bool) -> None:
+        """In a slot: what the load generator can do there is less than on the whole machine."""
+        for kind in (True, False):
+            chosen = [trial for trial in trials if wants_gpu(trial) is kind]
+            if chosen:
+                with self.slots(on_gpu=kind)[0].entered():
+                    check_load(chosen, console, calibrate=calibrate)
 
-@dataclass(frozen=True)
-class NotebookFailed:
-    """Why a notebook did not reach its end; an error in a cell would only come again, a lost kernel would not."""
+    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+        """Those on GPUs first. A single slot that is the whole machine is this very process."""
+        for kind in (True, False):
+            chosen = [job for job in jobs if job.on_gpu is kind]
+            if not chosen:
+                continue
+            places = self.slots(on_gpu=kind)
+            if len(places) > 1:
+                yield from slot_process.run(places, chosen, self._running)
+                continue
+            for job in chosen:
+                attempts.forget(job.folder)
+                self._running[:] = [Running(job, places[0].words, time.monotonic())]
+                with places[0].entered():
+                    done = run_job(job)
+                self._running.clear()
+                yield replace(done, job=job, where=places[0].words)
 
-    message: str
-    worth_another_try: bool
+    def running(self) -> list[Running]:
+        """With the progress that their folders show."""
+        return [
+            Running(one.job, one.where, one.began_s, attempts.progress(one.job.folder)) for one in list(self._running)
+        ]
 
-
-def execute(job: Job) -> NotebookFailed | None:
-    """Run the notebook through papermill with its output in the trial's folder; None when it reached its end."""
-    import papermill  # two seconds of import: only the process that runs notebooks pays
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-    from traitlets.config import Config
-
-    # It warns of names that a notebook does not declare; ours are checked, and a server's own are meant to be given.
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    _use_this_environment()
-    try:
-        with _sockets(job.folder) as prefix:
-            papermill.execute_notebook(
-                str(notebook_path(job.notebook)),
-                str(job.folder / "notebook.ipynb"),
-                parameters=job.parameters | {"out_dir": str(job.folder)},
-                kernel_name="python3",
-                progress_bar=False,
-                cwd=str(CHECKOUT),
-                execution_timeout=CELL_TIMEOUT_S,
-                # Unix sockets instead of TCP: no port race between kernels (papermill #511), no ports left behind.
-                config=Config({"KernelManager": {"transport": "ipc", "ip": str(prefix)}}),
-            )
-    except PapermillExecutionError as failure:
-        return NotebookFailed(f"{failure.ename}: {failure.evalue}", failure.ename == LoadFailed.__name__)
-    except (CellTimeoutError, DeadKernelError, RuntimeError, OSError) as failure:
-        return NotebookFailed(f"{type(failure).__name__}: {failure}", True)
-    return None
-
-
-@contextmanager
-def _sockets(folder: Path) -> Iterator[Path]:
-    """Where the kernel's sockets lie (this with -1, -2 ...): with the trial, so that a killed one's are cleared too."""
-    here = folder / runner.KERNEL
-    if len(str(here)) < 95:  # a socket's path may have about 107 bytes
-        yield here
-    else:
-        with tempfile.TemporaryDirectory(prefix="yapbench-") as elsewhere:
-            yield Path(elsewhere) / "kernel"
-
-
-def _use_this_environment() -> None:
-    """Make the kernelspec `python3` of this interpreter's environment the one that is found first."""
-    share = str(Path(sys.prefix) / "share" / "jupyter")
-    paths = os.environ.get("JUPYTER_PATH", "")
-    if share not in paths.split(os.pathsep):
-        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [share, paths]))
-
-
-def _die_with_parent(parent: int) -> None:
-    """End this pool process when the sweep is killed: its queue alone would keep it waiting for ever."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os._exit(1)
+    def words(self) -> str:
+        """Said once, before the first run."""
+        said = []
+        for found in self._slots.values():
+            if len(found) > 1:
+                where = f"on {', '.join(slot.words for slot in found)}" if found[0].gpus else "at a time"
+                said.append(f"{len(found)} runs {where}")
+            if slots.shared(found):
+                said.append("they share CPUs: expect points to be DISTURBED, and latencies of this sweep not to count")
+        return "; ".join(said)

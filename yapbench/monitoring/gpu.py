@@ -5,6 +5,7 @@ In a container NVML may know processes by other numbers, or none at all: then no
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -58,6 +59,28 @@ class Gpus:
             Gpu(_text(nvml.nvmlDeviceGetName(handle)), int(nvml.nvmlDeviceGetMemoryInfo(handle).total), driver)
             for handle in self._handles
         ]
+
+    def visible(self, variable: str) -> list[int]:
+        """Indices of the cards that a CUDA_VISIBLE_DEVICES leaves, in its order; all where one is not known here."""
+        words = [word for word in (part.strip() for part in variable.split(",")) if word]
+        by_uuid = {} if all(word.isdecimal() for word in words) else self._uuids()
+        found = []
+        for word in words:
+            # As CUDA does, the first letters of a UUID are enough.
+            same = [index for uuid, index in by_uuid.items() if uuid.startswith(word)]
+            chosen = int(word) if word.isdecimal() else same[0] if len(same) == 1 else len(self)
+            if chosen >= len(self):
+                return list(range(len(self)))
+            found.append(chosen)
+        return found
+
+    def _uuids(self) -> dict[str, int]:
+        found = {}
+        for index, handle in enumerate(self._handles):
+            uuid = self._ask(functools.partial(self._nvml.nvmlDeviceGetUUID, handle))
+            if uuid:
+                found[_text(uuid)] = index
+        return found
 
     def memory_by_pid(self, index: int) -> dict[int, int]:
         """Bytes that each process holds on a card; 0 where NVML knows the process but not its memory."""

@@ -7,6 +7,7 @@ not offer has no rows. CPU time of a child that lives and dies between two looks
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -170,21 +171,40 @@ class Monitor:
             return []
         if not device.startswith("cuda"):
             return []
-        visible = [v for v in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if v]
-        order = [int(v) for v in visible if v.isdigit()] or list(range(len(self._gpus)))
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        order = self._gpus.visible(visible) if visible else list(range(len(self._gpus)))
         number = device.partition(":")[2]
         return order[int(number) :][:1] if number.isdigit() else order
 
 
 def _of_machine() -> dict[str, float]:
-    """Cumulative seconds of all cores; `busy_s` is time this machine worked, `steal_s` time its host withheld."""
-    times = psutil.cpu_times()
-    busy = sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
+    """Cumulative seconds of the cores that this process may use: `busy_s` they worked, `steal_s` their host withheld.
+
+    Of no others: what a run on other cores does there disturbs nobody here.
+    """
+    times = _cpu_times()
+    busy = sum(getattr(one, name, 0.0) for one in times for name in ("user", "nice", "system", "irq", "softirq"))
     found = {"busy_s": busy, "load1": psutil.getloadavg()[0]}
-    if hasattr(times, "steal"):
-        found["steal_s"] = times.steal
+    if hasattr(times[0], "steal"):
+        found["steal_s"] = sum(one.steal for one in times)
     pressure = _pressure_us()
     return found if pressure is None else found | {"pressure_cpu_some_us": pressure}
+
+
+def _cpu_times() -> list[Any]:
+    """One entry for the machine, or one for each CPU where this process may not use them all."""
+    own = os.sched_getaffinity(0) if sys.platform == "linux" else set()
+    if not own or len(own) == psutil.cpu_count():
+        return [psutil.cpu_times()]
+    each = _online(psutil.cpu_times(percpu=True))
+    return [each[cpu] for cpu in sorted(own) if cpu in each] or [psutil.cpu_times()]
+
+
+def _online(times: Sequence[Any]) -> dict[int, Any]:
+    """By the CPU's number: /proc/stat, from which psutil reads, leaves out those that are switched off."""
+    lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    numbers = [int(line.split()[0][3:]) for line in lines if line.startswith("cpu") and line[3:4].isdigit()]
+    return dict(zip(numbers, times, strict=False))
 
 
 def _pressure_us(path: Path = Path("/proc/pressure/cpu")) -> float | None:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from yapbench import axes, measures, stats, store, traces
 from yapbench.captions import Number
 from yapbench.figure import DARK, LIGHT
-from yapbench.report import capacity, certificate, stream_page, turn_page, worst
+from yapbench.report import capacity, certificate, choose_page, stream_page, turn_page, worst
 from yapbench.report.drill import details
 from yapbench.report.gather import Gathered, gather, write_summaries
 from yapbench.report.page_kind import PageKind
@@ -50,6 +50,8 @@ def any_valid(trials: Sequence[TrialData]) -> bool:
 
 def kind_of(gathered: Gathered) -> PageKind:
     """What is shown of this sweep."""
+    if gathered.choosing:
+        return choose_page
     return stream_page if gathered.streams else turn_page
 
 
@@ -81,7 +83,7 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb", publishing: 
     `publishing`: it leaves this machine, and with it only audio that may.
     """
     points, kind = gathered.points, kind_of(gathered)
-    page = environment().get_template("page.html.j2")
+    page = environment().get_template(choose_page.PAGE if gathered.choosing else "page.html.j2")
     searched = capacity.searched(gathered)
     headline = headline_of(gathered, searched)
     finding, detail = split_headline(headline)
@@ -105,6 +107,7 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb", publishing: 
         own=kind.OWN,
         method=kind.METHOD,
         **kind.own(gathered),
+        notebook=notebook,
         certificates=certificate.certificates(gathered),
         certificate_missing=certificate.missing(gathered),
         axes=[axes.title(name) for name in gathered.axes],
@@ -131,7 +134,9 @@ def render(gathered: Gathered, *, notebook: str = "notebook.ipynb", publishing: 
 
 
 def headline_of(gathered: Gathered, searched: list[capacity.Searched]) -> str:
-    """The page's finding: the capacity where one was searched for, else what its kind has to say."""
+    """The page's finding: which server to take, the capacity where one was searched for, else what its kind says."""
+    if gathered.choosing:
+        return gathered.choice.headline
     if searched:
         return capacity.headline(searched)
     return kind_of(gathered).headline(gathered.points, failed=len(gathered.failed))
@@ -175,7 +180,7 @@ def split_headline(headline: str) -> tuple[str, str]:
 def numbers_of(gathered: Gathered, searched: list[capacity.Searched]) -> list[Number]:
     """The page's big numbers: the capacity takes the first place where one was searched for."""
     found = kind_of(gathered).numbers(gathered)
-    return [capacity.number_of(searched), *found[1:]] if searched else list(found)
+    return [capacity.number_of(searched), *found[1:]] if searched and not gathered.choosing else list(found)
 
 
 def _subline(gathered: Gathered, kind: PageKind) -> list[str]:

@@ -6,6 +6,7 @@ Knows trials and answers; the numbers are capacity/'s.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from yapbench import axes
@@ -14,7 +15,6 @@ from yapbench.capacity.answer import Verdict
 from yapbench.capacity.results import CapacityResults
 from yapbench.captions import Number
 from yapbench.figure import Figure
-from yapbench.obtained import setting_of
 from yapbench.report.gather import Gathered
 from yapbench.words import capital, number
 
@@ -66,9 +66,9 @@ class Searched:
         """All that is said of it."""
         return self.results.sentences()
 
-    @property
+    @cached_property
     def figure(self) -> Figure:
-        """Its probes."""
+        """Its probes; drawn once, however often a template asks."""
         return self.results.probes()
 
 
@@ -78,7 +78,7 @@ def searched(gathered: Gathered) -> list[Searched]:
     return [
         Searched(
             str(trial.info["trial_id"]),
-            axes.label(setting_of(trial.info), names) if names else "",
+            axes.label(gathered.setting(trial), names) if names else "",
             CapacityResults(trial),
         )
         for trial in gathered.done

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from yapbench import axes, store, traces
 from yapbench.measures import Point
-from yapbench.obtained import compile_words, setting_of
+from yapbench.obtained import compile_words
 from yapbench.plots.lines import where
 from yapbench.report.gather import Gathered
 from yapbench.report.rows import DASH
@@ -74,7 +74,7 @@ def _detail(trial: TrialData, gathered: Gathered, notebook: str) -> Detail:
     points = sorted((p for p in gathered.points if p.trial_id == trial.info["trial_id"]), key=lambda p: p.level)
     return Detail(
         trial_id=str(trial.info["trial_id"]),
-        setting=axes.label(setting_of(trial.info), gathered.axes),
+        setting=axes.label(gathered.setting(trial), gathered.axes),
         status=str(trial.info["status"]),
         facts=_facts(trial, gathered, points),
         files=_files(trial, notebook),

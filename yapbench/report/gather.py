@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from yapbench import axes, measuring, store, turns
+from yapbench.choose.choice import CHOOSE, Choice
+from yapbench.choose.comparable import names_of
 from yapbench.errors import CorruptFile, NothingRan
 from yapbench.measures import SLO_MS, Point
-from yapbench.obtained import SENT, model_name, setting_of, streamed
+from yapbench.obtained import SENT, SPOKEN, model_name, setting_of, streamed
+from yapbench.parameters import SERVER
 from yapbench.store import TrialData
 from yapbench.turns import Decisions
 
@@ -42,13 +46,54 @@ class Gathered:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """Names of the settings that vary."""
-        return axes.varying([setting_of(trial.info) for trial in self.done])
+        """Names of the settings that vary; of several servers, which have hardly a setting in common, first the server
+        and then what varies among the trials of one. Of candidates the server alone, by a name that says the rest.
+        """
+        if self.choosing:
+            return (SERVER,)
+        if not self.several_servers:
+            return axes.varying([setting_of(trial.info) for trial in self.done])
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for trial in self.done:
+            groups.setdefault(str(trial.info["server"]), []).append(self.setting(trial))
+        names = (SERVER, *sorted({name for group in groups.values() for name in axes.varying(group)}))
+        fewer = tuple(name for name in names if name not in SPOKEN)  # a wire has its own way to be spoken to
+        labels = {axes.label(self.setting(trial), fewer) for trial in self.done}
+        return fewer if len(labels) == len(self.done) else names
+
+    @property
+    def several_servers(self) -> bool:
+        """Servers are compared with each other."""
+        return len({str(trial.info["server"]) for trial in self.trials}) > 1
+
+    def setting(self, trial: TrialData) -> dict[str, Any]:
+        """What the trial's server really ran; which server, where there are several."""
+        setting, server = setting_of(trial.info), str(trial.info["server"])
+        if self.choosing:
+            return setting | {SERVER: self._names.get(str(trial.info["trial_id"]), server)}
+        return setting | ({SERVER: server} if self.several_servers else {})
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Of candidates."""
+        return {str(trial.info["trial_id"]): name for trial, name in zip(self.done, names_of(self.done), strict=True)}
 
     @property
     def streams(self) -> bool:
         """Its trials streamed audio. All did, or none."""
         return any(streamed(trial.info) for trial in self.trials)
+
+    @property
+    def choosing(self) -> bool:
+        """It is asked which server to take: by the notebook that asks it, or by searches of several servers."""
+        infos = [trial.info for trial in self.trials]
+        asked = any(info.get("notebook") == CHOOSE for info in infos)
+        return self.streams and (asked or (self.several_servers and any(info.get("search") for info in infos)))
+
+    @cached_property
+    def choice(self) -> Choice:
+        """Candidates and verdicts."""
+        return Choice.of(self.folder, self.done, self.points)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -92,7 +137,11 @@ def gather(folder: Path) -> Gathered:
     points = [point for mine, _ in told for point in mine]
     summaries = {str(trial.info["trial_id"]): said for trial, (_, said) in zip(done, told, strict=True)}
     failed = [trial for trial in trials if trial.info["status"] == "failed"]
-    return Gathered(folder.name, folder, done, failed, unfinished, corrupt, apart, points, _decisions(done), summaries)
+    found = Gathered(folder.name, folder, done, failed, unfinished, corrupt, apart, points, _decisions(done), summaries)
+    if not (found.several_servers or found.choosing):
+        return found
+    settings = {str(trial.info["trial_id"]): found.setting(trial) for trial in done}
+    return replace(found, points=[replace(point, setting=settings[point.trial_id]) for point in points])
 
 
 def _one_kind(trials: Sequence[TrialData]) -> tuple[list[TrialData], list[tuple[str, str]]]:

@@ -9,7 +9,6 @@ from yapbench import axes, plots, traces
 from yapbench.captions import resources as resources_caption
 from yapbench.figure import Figure
 from yapbench.measures import Point
-from yapbench.obtained import setting_of
 from yapbench.plots.lines import highlighted
 from yapbench.report.gather import Gathered
 from yapbench.store import TrialData
@@ -36,7 +35,7 @@ def figures(gathered: Gathered) -> list[Figure]:
     shown = _telling(gathered)
     if shown is not None:
         points = [p for p in gathered.points if p.trial_id == shown.info["trial_id"]]
-        words = axes.label(setting_of(shown.info), gathered.axes) if gathered.axes else ""
+        words = axes.label(gathered.setting(shown), gathered.axes) if gathered.axes else ""
         title = resources_caption(points)
         found.append(plots.resources_over_time(shown, title=f"{title} ({words})" if words else title))
         found.append(plots.session_timeline(shown, named=_named(shown, gathered)))
@@ -104,7 +103,7 @@ def _warned(found: Sequence[Figure], warning: str) -> list[Figure]:
 def _named(trial: TrialData, gathered: Gathered) -> str:
     """What a trial is called beside its policy and pace."""
     names = [name for name in gathered.axes if name not in NOT_COMPARED]
-    return axes.label(setting_of(trial.info), names) if names else ""
+    return axes.label(gathered.setting(trial), names) if names else ""
 
 
 def _kind(trial: TrialData) -> str:

@@ -185,10 +185,11 @@ def badges(gathered: Gathered) -> list[str]:
     some = "" if len(found) < 2 else "in part "
     paces = [f"{some}{manner.pace_words}" for manner in found if manner.pace_words]
     apart = [work.unequal(mine) for manner, mine in found.items() if manner.pace]
-    return [*paces, *(one.badge for one in apart if one is not None), *_of_certificates(gathered)]
+    return [*paces, *(one.badge for one in apart if one is not None), *of_certificates(gathered)]
 
 
-def _of_certificates(gathered: Gathered) -> list[str]:
+def of_certificates(gathered: Gathered) -> list[str]:
+    """That the load generator did not prove itself."""
     stored = [trial.info.get("certificate") for trial in gathered.trials]
     verdicts = dict.fromkeys(str(one.get("verdict")) for one in stored if isinstance(one, dict))
     bad = [f"load generator's certificate {verdict}" for verdict in verdicts if verdict != Verdict.VALID]

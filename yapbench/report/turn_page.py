@@ -12,7 +12,7 @@ from yapbench.figure import Figure
 from yapbench.findings import Finding
 from yapbench.measures import MEASURES as MEASURES
 from yapbench.measures import Point
-from yapbench.obtained import ENGINE, STAND_INS, model_name, setting_of
+from yapbench.obtained import ENGINE, STAND_INS, model_name
 from yapbench.report.gather import Gathered, decided_as
 from yapbench.report.rows import cell, percent
 
@@ -70,7 +70,7 @@ def figures(gathered: Gathered) -> list[Figure]:
         plots.batch_sizes(points),
     ]
     if shown is not None:
-        words = axes.label(setting_of(shown.info), gathered.axes)
+        words = axes.label(gathered.setting(shown), gathered.axes)
         title = captions.resources([p for p in points if p.trial_id == shown.info["trial_id"]])
         found.append(plots.resources_over_time(shown, title=f"{title} ({words})" if gathered.axes else title))
     return found
