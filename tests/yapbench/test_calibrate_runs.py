@@ -84,7 +84,7 @@ def test_the_verb_measures_keeps_and_says_how_it_went(tmp_path: Path) -> None:
 
 
 @needs_two
-@pytest.mark.slow
+@pytest.mark.soak  # minutes on a machine of two slow cores: each level is tried again while it is disturbed
 def test_a_busy_neighbour_of_the_load_makes_it_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
     with busy([places().load], each=3):
         code, found = calibrated(monkeypatch)

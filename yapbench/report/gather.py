@@ -64,7 +64,7 @@ class Gathered:
     @property
     def several_servers(self) -> bool:
         """Servers are compared with each other."""
-        return len({str(trial.info["server"]) for trial in self.trials}) > 1
+        return len({str(trial.info["server"]) for trial in self.done}) > 1
 
     def setting(self, trial: TrialData) -> dict[str, Any]:
         """What the trial's server really ran; which server, where there are several."""
