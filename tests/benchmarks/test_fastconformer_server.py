@@ -92,7 +92,7 @@ def test_wrong_numbers_are_refused() -> None:
             options(words)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.skipif(not NEMO.is_complete(), reason="needs environment nemo (yapbench install fastconformer)")
 def test_both_servers_answer_the_same_streams(tmp_path: Path) -> None:
     assert TINY.is_file()

@@ -28,6 +28,12 @@ def test_the_tests_of_nemo_pass_there() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.skipif(not TORCH.is_complete(), reason="needs environment torch (yapbench install smart_turn --model=v2)")
+def test_the_longer_tests_of_torch_pass_there() -> None:
+    run_there(TORCH, marked="soak")
+
+
+@pytest.mark.soak
 @pytest.mark.skipif(not NEMO.is_complete(), reason="needs environment nemo (yapbench install fastconformer)")
 def test_the_longer_tests_of_nemo_pass_there() -> None:
     run_there(NEMO, marked="soak")

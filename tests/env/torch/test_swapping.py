@@ -72,7 +72,7 @@ async def test_a_swap_under_load_fails_nobody_and_mixes_no_batch(checkpoint: Pat
         assert [value % MARK for value in given] == pytest.approx(wanted, abs=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("default::DeprecationWarning")  # the compiler's own, about PyTorch
 def test_what_the_compiler_made_gives_the_same(checkpoint: Path) -> None:
