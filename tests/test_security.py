@@ -29,7 +29,7 @@ from tests.servers.parakeet.fake import FakeDetector, FakeTranscriber
 from tests.servers.smart_turn.stub_server import Stub
 from tests.servers.voxtral.fake_engine import FakeEngine, FakeHearing
 from tests.yapbench import made_up, made_up_sessions
-from tests.yapbench.test_report import assert_offline
+from tests.yapbench.pages import assert_offline
 from yapbench import catalog, report, store
 from yapbench.schema import UTTERANCES
 

@@ -1,164 +1,40 @@
-"""Clients that mean harm, against every server of the catalogue: each is cut off, and the server goes on answering.
-
-The servers are the real apps, as processes, around the fakes that their own tests use.
-"""
+"""Clients that mean harm, against every server of the catalogue: each is cut off, and the server goes on answering."""
 
 from __future__ import annotations
 
-import base64
 import io
 import json
-import os
 import socket
-import struct
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
-import httpx
 import numpy as np
-import psutil
 import pytest
 
 from servers.common.heads import MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE_BYTES
 from servers.common.serve import MAX_MESSAGE_BYTES
-from tests.server_port import wait_for_port
+from tests.contract.hostile_targets import (
+    CONNECTIONS,
+    HEAD_TIMEOUT_S,
+    SOCKETS,
+    TARGETS,
+    UPLOADS,
+    Running,
+    check_well,
+    everywhere,
+    started,
+)
+from tests.contract.raw_socket import close_code, frame, read_all, read_head, send_while_taken
 from yapbench import catalog
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parents[2]
-HEAD_TIMEOUT_S = 0.5
-CONNECTIONS = 24
-KEY = "k"
-WAIT_S = 30.0
-"""Longer than any limit that is tested here: who waits for so long has found none."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """How a server is started here, and where it takes what."""
-
-    module: str
-    socket: str
-    """Path of its WebSocket; empty where it has none."""
-    upload: str = ""
-    """Path that takes a body; empty where none does."""
-    flags: tuple[str, ...] = ()
-    last_word: str = ""
-    """A text message after which it closes the connection."""
-    slow_ms: int = 0
-    """Of each call of its fake."""
-
-
-TARGETS = {
-    "echo": Target(
-        "servers.echo",
-        "/ws",
-        "/raw",
-        ("--max-body-bytes=100000", "--body-timeout-s=0.5"),
-        last_word="no JSON",
-    ),
-    "smart_turn": Target(
-        "tests.servers.smart_turn.stub_server",
-        "",
-        "/raw",
-        ("--max-body-bytes=100000", "--body-timeout-s=0.5", "--sessions=1"),
-        slow_ms=round(3000 * HEAD_TIMEOUT_S),
-    ),
-    "fastconformer": Target(
-        "tests.servers.fastconformer.stub_server", "/", flags=("--device=cpu",), last_word="no JSON"
-    ),
-    "parakeet": Target(
-        "tests.servers.parakeet.stub_server",
-        "/ws",
-        "/transcribe",
-        ("--device=cpu", "--max-upload-mb=0.1", "--upload-timeout-s=0.5", "--idle-timeout-s=2"),
-        last_word="no JSON",
-    ),
-    "kyutai": Target(
-        "tests.servers.kyutai.stub_server",
-        f"/?auth_id={KEY}",
-        f"/api/asr-streaming?auth_id={KEY}",
-        ("--device=cpu", "--max-upload-mb=0.1", "--upload-stall-s=0.5"),
-        last_word="no JSON",
-    ),
-    "voxtral": Target(
-        "tests.servers.voxtral.fake_server",
-        f"/api/asr-streaming?api_key={KEY}",
-        last_word='{"type":"end"}',
-    ),
-}
-SOCKETS = [name for name, target in TARGETS.items() if target.socket]
-UPLOADS = [name for name, target in TARGETS.items() if target.upload]
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server that has been started, with what it is."""
-
-    target: Target
-    process: subprocess.Popen[bytes]
-    port: int
-
-    def connect(self, *, receive_bytes: int = 0) -> socket.socket:
-        client = socket.socket()
-        if receive_bytes:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        client.settimeout(WAIT_S)
-        client.connect(("127.0.0.1", self.port))
-        return client
-
-    def upgrade(self, *headers: str, receive_bytes: int = 0) -> tuple[socket.socket, bytes]:
-        """A WebSocket, and the head of the answer."""
-        client = self.connect(receive_bytes=receive_bytes)
-        given = [
-            f"GET {self.target.socket} HTTP/1.1",
-            "Host: x",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {base64.b64encode(b'0' * 16).decode()}",
-            "Sec-WebSocket-Version: 13",
-            *headers,
-        ]
-        client.sendall("\r\n".join([*given, "", ""]).encode())
-        return client, read_head(client)
-
-    def resident_mb(self) -> float:
-        return psutil.Process(self.process.pid).memory_info().rss / 1e6
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Running]]:
-    """All of them, started at once."""
-    folder = tmp_path_factory.mktemp("hostile")
-    keys = {"KYUTAI_API_KEY": KEY, "VOXTRAL_API_KEY": KEY, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    begun: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
-    try:
-        for name, target in TARGETS.items():
-            log = folder / f"{name}.log"
-            limits = [f"--head-timeout-s={HEAD_TIMEOUT_S}", f"--connection-limit={CONNECTIONS}"]
-            command = [sys.executable, "-m", target.module, "--host=127.0.0.1", "--port=0", "--log-format=json"]
-            with log.open("wb") as output:
-                process = subprocess.Popen(
-                    [*command, *limits, *target.flags],
-                    stdout=output,
-                    stderr=output,
-                    cwd=folder,
-                    env={**os.environ, **keys, "STUB_MS": str(target.slow_ms)},
-                )
-            begun[name] = process, log
-        yield {
-            name: Running(TARGETS[name], process, wait_for_port(process, log)) for name, (process, log) in begun.items()
-        }
-    finally:
-        for process, _ in begun.values():
-            process.kill()
-            process.wait()
+    with started(tmp_path_factory.mktemp("hostile")) as running:
+        yield running
 
 
 @pytest.fixture(params=list(TARGETS))
@@ -166,66 +42,6 @@ def server(request: pytest.FixtureRequest, servers: dict[str, Running]) -> Itera
     """Each in turn; whatever was done to it, it answers afterwards."""
     yield servers[request.param]
     check_well(servers[request.param])
-
-
-def check_well(server: Running) -> None:
-    deadline_s = time.monotonic() + WAIT_S
-    while True:
-        with suppress(httpx.TransportError):
-            if httpx.get(f"http://127.0.0.1:{server.port}/health").status_code == 200:
-                return
-        assert time.monotonic() < deadline_s, "does not answer any more"
-        time.sleep(0.02)
-
-
-def read_head(client: socket.socket) -> bytes:
-    """Byte by byte: what follows stays in the socket."""
-    found = b""
-    while not found.endswith(b"\r\n\r\n") and (byte := client.recv(1)):
-        found += byte
-    return found
-
-
-def read_all(client: socket.socket) -> bytes:
-    """Until the server ends the connection; a reset is an end too. Fails when nothing comes for WAIT_S."""
-    found = b""
-    with suppress(ConnectionError):
-        while portion := client.recv(65_536):
-            found += portion
-    return found
-
-
-def send_while_taken(client: socket.socket, portion: bytes, *, times: int, pause_s: float = 0.0) -> None:
-    with suppress(ConnectionError, TimeoutError):
-        for _ in range(times):
-            client.sendall(portion)
-            time.sleep(pause_s)
-
-
-def frame(opcode: int, data: bytes = b"", *, last: bool = True, declared: int | None = None) -> bytes:
-    """Masked with zeros. `declared`: what its head says of its length."""
-    size = len(data) if declared is None else declared
-    head = bytes([last << 7 | opcode])
-    if size < 126:
-        head += bytes([0x80 | size])
-    elif size < 65_536:
-        head += b"\xfe" + struct.pack("!H", size)
-    else:
-        head += b"\xff" + struct.pack("!Q", size)
-    return head + bytes(4) + data
-
-
-def close_code(answer: bytes) -> int:
-    """Of the close frame at the end of what was received."""
-    at = answer.rindex(b"\x88")
-    return int(struct.unpack("!H", answer[at + 2 : at + 4])[0])
-
-
-def everywhere(servers: dict[str, Running], names: list[str], act: Callable[[Running], None]) -> None:
-    """At once, for what takes a server long; raises what one of them raised."""
-    with ThreadPoolExecutor(len(names)) as pool:
-        for done in [pool.submit(act, servers[name]) for name in names]:
-            done.result()
 
 
 def test_every_server_of_the_catalogue_is_attacked_here() -> None:
@@ -329,17 +145,12 @@ def test_a_body_that_nobody_asked_for_is_not_read_for_ever(servers: dict[str, Ru
     everywhere(servers, list(TARGETS), pour)
 
 
-def request_of(server: Running, *headers: str) -> bytes:
-    given = [f"POST {server.target.upload} HTTP/1.1", "Host: x", "Content-Type: application/octet-stream", *headers]
-    return "\r\n".join([*given, "", ""]).encode()
-
-
 @pytest.mark.parametrize("server", UPLOADS, indirect=True)
 def test_a_body_too_large_is_413_by_its_length_and_as_it_comes(server: Running) -> None:
     with server.connect() as declaring, server.connect() as streaming:
-        declaring.sendall(request_of(server, "Content-Length: 1000000000000"))
+        declaring.sendall(server.upload("Content-Length: 1000000000000"))
         assert read_head(declaring).startswith(b"HTTP/1.1 413 ")
-        streaming.sendall(request_of(server, "Transfer-Encoding: chunked"))
+        streaming.sendall(server.upload("Transfer-Encoding: chunked"))
         send_while_taken(streaming, b"8000\r\n" + bytes(0x8000) + b"\r\n", times=5)
         assert read_head(streaming).startswith(b"HTTP/1.1 413 ")
 
@@ -347,7 +158,7 @@ def test_a_body_too_large_is_413_by_its_length_and_as_it_comes(server: Running) 
 def test_a_body_that_comes_slowly_is_408(servers: dict[str, Running]) -> None:
     def drip(server: Running) -> None:
         with server.connect() as client:
-            client.sendall(request_of(server, "Content-Length: 90000"))
+            client.sendall(server.upload("Content-Length: 90000"))
             send_while_taken(client, b"a", times=8, pause_s=0.1)
             assert read_head(client).startswith(b"HTTP/1.1 408 ")
 
@@ -360,7 +171,7 @@ def test_half_a_head_behind_a_request_waits_for_its_answer(servers: dict[str, Ru
     server = servers["smart_turn"]
     with server.connect() as client:
         size = f"Content-Length: {len(body.getvalue())}"
-        client.sendall(request_of(server, size) + body.getvalue() + b"GET /health HTTP/1.1\r\nHost:")
+        client.sendall(server.upload(size) + body.getvalue() + b"GET /health HTTP/1.1\r\nHost:")
         answer = read_all(client)
     assert answer.startswith(b"HTTP/1.1 200 ") and b'"probability":0.25' in answer
     assert answer.count(b"HTTP/1.1 408 ") == 1

@@ -12,7 +12,7 @@ import pytest
 
 from tests.yapbench.processes import CHECKOUT
 from yapbench import envs
-from yapbench.__main__ import app
+from yapbench.cli import app
 from yapbench.pod import asked
 from yapbench.sweep import Sweep
 

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.yapbench import made_up, made_up_sessions
-from tests.yapbench.test_report import assert_offline
+from tests.yapbench.pages import assert_offline
 from yapbench import store
 from yapbench.compare import command
 from yapbench.compare.comparison import compare_folders

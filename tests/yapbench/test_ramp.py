@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.yapbench import made_up_sessions
-from tests.yapbench.test_report import Page, assert_offline
+from tests.yapbench.pages import Page, assert_offline
 from yapbench import devices, plots, report
 from yapbench.devices import Devices
 from yapbench.measures import Point

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.yapbench import made_up, made_up_sessions, made_up_traces
+from tests.yapbench.pages import Page, assert_offline
 from tests.yapbench.test_clips import corpus, info_of
-from tests.yapbench.test_report import Page, assert_offline
 from yapbench import report, store
 from yapbench.report.build import untraced
 from yapbench.report.clips import NOT_PUBLISHED

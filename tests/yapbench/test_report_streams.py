@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.yapbench import made_up, made_up_sessions
-from tests.yapbench.test_report import Page, assert_offline
+from tests.yapbench.pages import Page, assert_offline
 from yapbench import report, store
 from yapbench.pacing.streaming import StreamOptions
 from yapbench.report import certificate

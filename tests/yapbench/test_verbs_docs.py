@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from yapbench.__main__ import app
+from yapbench.cli import app
 from yapbench.verbs.options import Options
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "verbs.md").read_text(encoding="utf-8")

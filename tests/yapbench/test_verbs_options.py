@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.yapbench.test_clients import CLIP, GOOD, served
 from yapbench import catalog, service
-from yapbench.__main__ import app
+from yapbench.cli import app
 from yapbench.clients.smart_turn import BEARER, SmartTurnClient
 from yapbench.corpora.opening import PARAGRAPHS
 from yapbench.corpus import Utterance, Word

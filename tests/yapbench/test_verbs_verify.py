@@ -76,7 +76,7 @@ def test_weights_that_are_not_here_cannot_be_compared() -> None:
 @pytest.mark.slow
 def test_known_weights_are_held_to_known_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.tar.gz"
-    flags = [f"--output={path}", "--model=v3-onnx", "--sessions=1"]
+    flags = [f"--output={path}", "--model=v3-onnx", "--sessions=1", "--deadline-ms=30000"]
     assert verify.verify("smart_turn", flags) == 0
     found = checks_of(path)
     assert found["sha256"].ok and found["revision"].ok and found["probabilities"].ok

@@ -235,4 +235,5 @@ def test_what_echo_injects_is_what_is_measured(tmp_path: Path) -> None:
     error_ms = latency_ms - rows["request_id"].map(injected_ms)
     assert (rows["outcome"] == "ok").all()
     assert error_ms.min() >= 0
-    assert error_ms.median() < 15  # a busy machine; an idle one shows about 1 ms
+    # Of the best tenth: what the measurement itself would add is in each of them, a stall of this machine in some.
+    assert error_ms.quantile(0.1) < 15
