@@ -53,12 +53,8 @@ CONSTANTS = (
     ("servers.smart_turn.protocol", "MAX_HEADER_BYTES", "bytes of an npy header of smart_turn"),
     ("servers.voxtral.session.fields", "PING_LENGTH", "characters of a ping of voxtral"),
 )
-LISTED = (
-    "yapbench", "yapbench/load", "yapbench/pacing", "yapbench/clients", "yapbench/streams", "yapbench/corpora",
-    "yapbench/monitoring", "yapbench/calibrate", "yapbench/echo", "yapbench/verbs", "yapbench/doctor", "yapbench/plots",
-    "yapbench/report", "yapbench/capacity", "yapbench/choose", "yapbench/compare", "yapbench/export",
-    "yapbench/side_by_side", "yapbench/engines", "yapbench/benchgpu", "servers/common",
-)  # fmt: skip
+PACKAGES = sorted(path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("yapbench/*/__init__.py"))
+LISTED = ("yapbench", *PACKAGES, "servers/common")
 
 HEAD = """\
 # Every setting that the environment can give a server, commented out at its default. Written by

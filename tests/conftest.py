@@ -23,6 +23,18 @@ def pytest_configure(config: pytest.Config) -> None:
     # that tests interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    _take_time_from_no_example()
+
+
+def _take_time_from_no_example() -> None:
+    """Hypothesis fails an example of more than 200 ms, which any may be where others work too; in CI it does not."""
+    try:
+        from hypothesis import settings
+    except ImportError:  # in the environment of a server
+        return
+    if not os.environ.get("CI"):
+        settings.register_profile("patient", deadline=None)
+        settings.load_profile("patient")
 
 
 UNEXPECTED = pytest.StashKey[list[str]]()

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from servers.common.devices import cuda_is_visible
 from yapbench.errors import UsageError
+from yapbench.image import CudaVersion
 from yapbench.monitoring import gpu
 
-CudaVersion = tuple[int, int]
 OLDEST_DRIVERS = {11: 450, 12: 525, 13: 580}
 """Per major version of CUDA, whose minor versions share it: docs.nvidia.com/deploy/cuda-compatibility."""
 

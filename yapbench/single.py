@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from yapbench import catalog, store, sweeping
+from yapbench import catalog, store, sweeping, yaml_text
 from yapbench.errors import UsageError
 from yapbench.parameters import SERVER
 from yapbench.sweep import Sweep
@@ -76,7 +74,7 @@ def read_flags(flags: Sequence[str], *, known: set[str]) -> dict[str, Any]:
             if not words or words[0].startswith("--"):
                 raise UsageError(f"--{name} needs a value")
             value = words.pop(0)
-        found[name] = yaml.safe_load(value)
+        found[name] = yaml_text.parse(value, source=f"--{name}={value}")
     return found
 
 

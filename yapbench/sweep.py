@@ -13,9 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from yapbench import catalog, store
+from yapbench import catalog, store, yaml_text
 from yapbench.errors import UsageError
 from yapbench.parameters import SEARCH_PARAMETERS, SERVER
 from yapbench.trial import Trial, is_for_any_server, known_parameters, notebook_path
@@ -50,12 +48,10 @@ class Sweep:
     def load(cls, path: Path) -> Sweep:
         """Read and check a sweep file. Raises UsageError with file, key and nearest known name before anything runs."""
         try:
-            text = path.read_text(encoding="utf-8")
-            raw = yaml.safe_load(text)
+            text = yaml_text.read(path)
         except FileNotFoundError:
             raise UsageError(f"no sweep file {path}") from None
-        except yaml.YAMLError as problem:
-            raise UsageError(f"{path}: not YAML: {problem}") from None
+        raw = yaml_text.parse(text, source=path)
         try:
             return replace(cls.from_mapping(raw, name=path.stem), text=text)
         except UsageError as problem:

@@ -39,9 +39,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # The parser has written its refusal, if it could; nothing else would send it or end the connection.
             refusal = b"".join(self.conn.data_to_send())
-            self.transport.write(
-                refusal or b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-            )
+            self.transport.write(refusal or NO_HANDSHAKE)
             self.transport.close()
 
     def resume_writing(self) -> None:

@@ -31,6 +31,12 @@ def cached(hub_id: str, revision: str, files: Sequence[str]) -> Path | None:
     return snapshot if all((snapshot / name).is_file() for name in files) else None
 
 
+def not_cached(hub_id: str, revision: str) -> StartupRefused:
+    """What is said, with the remedy, where a model's files are not there."""
+    reason = f"{hub_id} at {revision} is not in the hub's cache {cache()}"
+    return StartupRefused(f"{reason}: hf download {hub_id} --revision {revision}")
+
+
 def download(hub_id: str, revision: str, files: Sequence[str]) -> None:
     """Fetch `files` into the cache (HF_TOKEN and HF_HOME are honoured). StartupRefused when they cannot be had."""
     from huggingface_hub import snapshot_download

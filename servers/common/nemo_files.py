@@ -47,9 +47,7 @@ class NemoFiles:
             return path
         cached = _cached(asked)
         if cached is None:
-            revision = _revision(asked)
-            reason = f"{asked.hub_id} at {revision} is not in the hub's cache {hub.cache()}"
-            raise StartupRefused(f"{reason}: hf download {asked.hub_id} --revision {revision}")
+            raise hub.not_cached(asked.hub_id, _revision(asked))
         return cached
 
     def fetch(self, asked: Asked) -> None:

@@ -6,12 +6,11 @@ are not in it: they are taken from its twin in candle's layout where that is in 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Final
 
-from servers.common import hub
+from servers.common import checkpoint, hub
 from servers.common.errors import StartupRefused
 from servers.common.interfaces import ModelIdentity
 from servers.kyutai.settings import Settings
@@ -48,15 +47,11 @@ def find(settings: Settings) -> Path:
         return PUBLISHED_CONFIG
     if settings.hub_id is None:
         folder = TINY if settings.model == "tiny" else Path(settings.model).expanduser()
-        if lacks := _lacks(folder):
-            raise StartupRefused(f"--model={settings.model}: {folder} has no {' and no '.join(lacks)}")
-        return folder
-    folder_in_cache = _cached(settings)
-    if folder_in_cache is None:
-        repository, revision = twin(settings.hub_id, "-trfs"), _revision(settings)
-        reason = f"{repository} at {revision} is not in the hub's cache {hub.cache()}"
-        raise StartupRefused(f"{reason}: hf download {repository} --revision {revision}")
-    return folder_in_cache
+        return checkpoint.whole(settings.model, folder, _lacks(folder))
+    snapshot = _cached(settings)
+    if snapshot is None:
+        raise hub.not_cached(twin(settings.hub_id, "-trfs"), _revision(settings))
+    return snapshot
 
 
 def find_heads(settings: Settings) -> Path | None:
@@ -85,12 +80,7 @@ def identify(settings: Settings) -> ModelIdentity:
     folder = find(settings)
     if settings.model == "random":
         return ModelIdentity(model_id="random", revision=f"seed {RANDOM_SEED}", sha256=hub.sha256(folder))
-    sha256 = _sha256(folder)
-    if settings.model == "tiny":
-        return ModelIdentity(model_id="tiny", revision="checkpoint", sha256=sha256)
-    if settings.hub_id is not None:
-        return ModelIdentity(model_id=settings.hub_id, revision=folder.name, sha256=sha256)
-    return ModelIdentity(model_id=folder.resolve().name, revision="folder", sha256=sha256)
+    return checkpoint.identify(settings.model, settings.hub_id, folder, weight_files(folder))
 
 
 def twin(hub_id: str, layout: str) -> str:
@@ -126,12 +116,6 @@ def weight_files(folder: Path) -> list[Path]:
     except (ValueError, KeyError, AttributeError) as error:
         raise StartupRefused(f"{index} does not say which files there are: {error!r}") from error
     return [folder / name for name in sorted(names)]
-
-
-def _sha256(folder: Path) -> str:
-    """Of the weights' file; of several, of their hashes one after another."""
-    hashes = [hub.sha256(path) for path in weight_files(folder)]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _revision(settings: Settings) -> str:

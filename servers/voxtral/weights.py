@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Final
 
-from servers.common import hub
-from servers.common.errors import StartupRefused
+from servers.common import checkpoint, hub
 from servers.common.interfaces import ModelIdentity
 from servers.voxtral.program import run_python
 from servers.voxtral.settings import Settings
@@ -38,14 +36,10 @@ def find(settings: Settings) -> Path:
         return PUBLISHED_PARAMS
     if settings.hub_id is None:
         folder = TINY if settings.model == "tiny" else Path(settings.model).expanduser()
-        if lacks := _lacks(folder):
-            raise StartupRefused(f"--model={settings.model}: {folder} has no {' and no '.join(lacks)}")
-        return folder
+        return checkpoint.whole(settings.model, folder, _lacks(folder))
     snapshot = _cached(settings)
     if snapshot is None:
-        revision = _revision(settings)
-        reason = f"{settings.hub_id} at {revision} is not in the hub's cache {hub.cache()}"
-        raise StartupRefused(f"{reason}: hf download {settings.hub_id} --revision {revision}")
+        raise hub.not_cached(settings.hub_id, _revision(settings))
     return snapshot
 
 
@@ -74,12 +68,7 @@ def identify(settings: Settings) -> ModelIdentity:
     folder = find(settings)
     if settings.model == "random":
         return ModelIdentity(model_id="random", revision="engine's dummy weights", sha256=hub.sha256(folder))
-    sha256 = _sha256(folder)
-    if settings.model == "tiny":
-        return ModelIdentity(model_id="tiny", revision="checkpoint", sha256=sha256)
-    if settings.hub_id is not None:
-        return ModelIdentity(model_id=settings.hub_id, revision=folder.name, sha256=sha256)
-    return ModelIdentity(model_id=folder.resolve().name, revision="folder", sha256=sha256)
+    return checkpoint.identify(settings.model, settings.hub_id, folder, weight_files(folder))
 
 
 def _cached(settings: Settings) -> Path | None:
@@ -100,12 +89,6 @@ def weight_files(folder: Path) -> list[Path]:
     """One file, or its parts; [] where there is neither."""
     whole = folder / WEIGHTS
     return [whole] if whole.is_file() else sorted(folder.glob(PARTS))
-
-
-def _sha256(folder: Path) -> str:
-    """Of the weights' file; of several, of their hashes one after another."""
-    hashes = [hub.sha256(path) for path in weight_files(folder)]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _revision(settings: Settings) -> str:

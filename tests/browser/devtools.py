@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
-from tests.browser.test_report_page import CHROMIUM, FLAGS
+from tests.browser.chromium import CHROMIUM, FLAGS
 
 PATIENCE_S = 40.0
 

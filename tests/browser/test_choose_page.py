@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.browser.test_report_page import CHROMIUM, DARK, browse, framed, picture, requests_of
+from tests.browser.chromium import MARKS, THEMES, check_drawn, probed, reach, requests_of
 from tests.yapbench import made_up_choice
 from yapbench import report
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +23,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report.build(folder)
 
 
-@pytest.mark.parametrize(("flags", "bright"), [((), True), ((DARK,), False)], ids=["light", "dark"])
+@THEMES
 def test_it_is_drawn_in_the_readers_theme(page: Path, tmp_path: Path, flags: tuple[str, ...], bright: bool) -> None:
-    pixels = picture(page, tmp_path, *flags)
-    assert bool(np.median(pixels) > 200) is bright
-    assert len(np.unique(pixels[::3, ::3].reshape(-1, 3), axis=0)) > 100, "no charts"
+    check_drawn(page, tmp_path, flags, bright=bright)
 
 
 def test_nothing_reaches_over_the_edge_of_a_phone(page: Path, tmp_path: Path) -> None:
-    outer = framed(page, tmp_path, 390)
-    dumped = browse(outer, tmp_path, "--dump-dom", "--virtual-time-budget=4000", "--window-size=1400,3000")
-    seen = re.search(r'data-seen="([^"]*)"', dumped)
-    assert seen is not None, "the page did not load"
-    assert json.loads(seen[1].replace("&quot;", '"')) == {"width": 390, "needed": 390, "wide": []}
+    assert reach(page, tmp_path, 390) == {"width": 390, "needed": 390, "wide": []}
 
 
 def test_it_makes_no_request(page: Path, tmp_path: Path) -> None:
@@ -50,13 +37,11 @@ def test_it_makes_no_request(page: Path, tmp_path: Path) -> None:
 
 
 def test_its_table_sorts_by_word_errors(page: Path, tmp_path: Path) -> None:
-    probe = """<script>
+    probe = """
       const head = [...document.querySelectorAll(".candidates th")].find(h => h.textContent.startsWith("WER"));
       head.click();
       const rows = [...document.querySelectorAll(".candidates tbody tr")];
       const column = rows.map(row => Number(row.cells[head.cellIndex].dataset.sort));
       document.body.dataset.order = column.length === 3 && column.every((v, k) => !k || v >= column[k - 1]);
-    </script></body>"""
-    probed = tmp_path / "probed.html"
-    probed.write_text(page.read_text(encoding="utf-8").replace("</body>", probe), encoding="utf-8")
-    assert 'data-order="true"' in browse(probed, tmp_path, "--dump-dom", "--virtual-time-budget=2000")
+    """
+    assert 'data-order="true"' in probed(page, tmp_path, probe)

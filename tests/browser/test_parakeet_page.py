@@ -12,18 +12,14 @@ from PIL import Image
 from websockets.sync.client import connect
 
 from servers.common.interfaces import Audio
+from tests.browser.chromium import MARKS
 from tests.browser.devtools import Page, open_page
-from tests.browser.test_report_page import CHROMIUM
 from tests.servers.parakeet.conftest import Start, clean_environment, file_of
 from tests.servers.parakeet.fake import POISON, say, silence
 
 __all__ = ["clean_environment"]  # each test's, by being here
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-]
+pytestmark = MARKS
 Speak = Callable[..., None]
 COMPLAINT = "document.querySelector('.notice.bad:not([hidden]) p')?.textContent"
 

@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 
 from servers.parakeet import page as served
+from tests.browser.chromium import MARKS
 from tests.browser.devtools import Page, open_page
-from tests.browser.test_report_page import CHROMIUM
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-]
+pytestmark = MARKS
 RESAMPLE = """(() => {{
   const resampler = new (modules.resampler.Resampler)({rate}, 16000);
   const input = Float32Array.from({{length: {rate} / 2}}, (_, n) => Math.sin(2 * Math.PI * {tone} * n / {rate}));

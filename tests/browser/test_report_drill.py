@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.browser.test_report_page import CHROMIUM, browse, framed
+from tests.browser.chromium import MARKS, browse, reach
 from tests.yapbench.test_report_drill import wires
 from yapbench import report
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +93,7 @@ def test_nothing_reaches_over_the_edge_with_all_trials_open(page: Path, tmp_path
     opened = tmp_path / "opened.html"
     closed = page.read_text(encoding="utf-8")
     opened.write_text(closed.replace('<details class="card fold trial"', '<details open class="card fold trial"'))
-    dumped = browse(framed(opened, tmp_path, width), tmp_path, "--dump-dom", "--virtual-time-budget=4000")
-    seen = re.search(r'data-seen="([^"]*)"', dumped)
-    assert seen is not None
-    assert json.loads(seen[1].replace("&quot;", '"')) == {"width": width, "needed": width, "wide": []}
+    assert reach(opened, tmp_path, width) == {"width": width, "needed": width, "wide": []}
 
 
 def test_a_clip_can_be_played_under_the_pages_policy(page: Path, tmp_path: Path) -> None:

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from tests.browser.chromium import MARKS, THEMES, check_drawn, picture, probed, reach, requests_of
 from tests.yapbench import made_up, made_up_sessions
 from yapbench import report
 
-CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-]
-DARK = "--blink-settings=preferredColorScheme=0"
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module", params=["requests", "streams"])
@@ -46,77 +25,17 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return report.build(folder)
 
 
-def browse(page: Path, folder: Path, *flags: str) -> str:
-    """Run Chromium once on `page` with a new profile; returns what it printed."""
-    assert CHROMIUM is not None
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *flags, page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
-    return done.stdout
-
-
-def picture(page: Path, folder: Path, *flags: str, size: tuple[int, int] = (1280, 2400)) -> np.ndarray:
-    """A screenshot as (height, width, 3) uint8."""
-    file = folder / "page.png"
-    browse(page, folder, f"--screenshot={file}", f"--window-size={size[0]},{size[1]}", *flags)
-    return np.asarray(Image.open(file).convert("RGB"))
-
-
-def framed(page: Path, folder: Path, width: int) -> Path:
-    """A page that shows `page` in a frame of `width` pixels and notes what reaches over its edge.
-
-    A headless window is never narrower than 500 pixels, hence the frame; file pages may not look into each other's
-    frames, hence srcdoc.
-    """
-    probe = """<script>addEventListener("load", () => {
-      const wide = [...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll *, svg *")
-        && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName + "." + e.className);
-      parent.postMessage(JSON.stringify({width: innerWidth, needed: document.documentElement.scrollWidth, wide}), "*");
-    });</script></body>"""
-    inner = page.read_text(encoding="utf-8").replace("</body>", probe)
-    script = f"""<body style="margin:0"><script>
-      addEventListener("message", e => {{ document.body.dataset.seen = e.data; }});
-      const frame = document.createElement("iframe");
-      frame.style = "width:{width}px;height:3000px;border:0";
-      frame.srcdoc = {json.dumps(inner).replace("</", "<" + chr(92) + "/")};
-      document.body.append(frame);
-    </script></body>"""
-    file = folder / f"framed-{width}.html"
-    file.write_text(script, encoding="utf-8")
-    return file
-
-
-def spread(pixels: np.ndarray) -> float:
-    return float(pixels.astype(float).std())
-
-
-@pytest.mark.parametrize(("flags", "bright"), [((), True), ((DARK,), False)], ids=["light", "dark"])
+@THEMES
 def test_the_page_is_drawn_in_the_readers_theme(
     page: Path, tmp_path: Path, flags: tuple[str, ...], bright: bool
 ) -> None:
-    pixels = picture(page, tmp_path, *flags)
-    assert spread(pixels) > 15, "nothing is drawn"
-    assert bool(np.median(pixels) > 200) is bright
-    colours = len(np.unique(pixels[::3, ::3].reshape(-1, 3), axis=0))
-    assert colours > 100, "no charts"
+    pixels = check_drawn(page, tmp_path, flags, bright=bright)
+    assert pixels.astype(float).std() > 15, "nothing is drawn"
 
 
 @pytest.mark.parametrize("width", [360, 390, 800, 1280])
 def test_nothing_reaches_over_the_edge(page: Path, tmp_path: Path, width: int) -> None:
-    outer = framed(page, tmp_path, width)
-    dumped = browse(outer, tmp_path, "--dump-dom", "--virtual-time-budget=4000", "--window-size=1400,3000")
-    seen = re.search(r'data-seen="([^"]*)"', dumped)
-    assert seen is not None, "the page did not load"
-    found = json.loads(seen[1].replace("&quot;", '"'))
-    assert found == {"width": width, "needed": width, "wide": []}
-
-
-def requests_of(page: Path, folder: Path) -> list[str]:
-    """Addresses that the page itself asked for: the browser's own requests have no origin."""
-    log = folder / "net.json"
-    browse(page, folder, f"--log-net-log={log}", "--dump-dom", "--virtual-time-budget=3000")
-    asked = [event.get("params", {}) for event in json.loads(log.read_text(encoding="utf-8"))["events"]]
-    found = {str(p["url"]) for p in asked if p.get("url") and p.get("initiator", "not an origin") != "not an origin"}
-    return sorted(url for url in found if url.startswith(("http", "ws")))
+    assert reach(page, tmp_path, width) == {"width": width, "needed": width, "wide": []}
 
 
 def test_the_page_makes_no_request(page: Path, tmp_path: Path) -> None:
@@ -142,7 +61,7 @@ def test_without_script_the_charts_and_the_finding_are_drawn_the_same(page: Path
 
 def test_the_script_runs_sorts_and_moves_hover_texts(page: Path, tmp_path: Path) -> None:
     """Clicks a column twice and notes the order of the first column's numbers."""
-    probe = """<script>
+    probe = """
       const head = [...document.querySelectorAll(".sortable th")].find(h => h.textContent.includes("p50"));
       const rows = () => [...document.querySelectorAll(".sortable tbody tr")];
       const column = () => rows().map(r => Number(r.cells[head.cellIndex].dataset.sort));
@@ -151,8 +70,5 @@ def test_the_script_runs_sorts_and_moves_hover_texts(page: Path, tmp_path: Path)
       const count = (what) => document.querySelectorAll(what).length;
       const tips = count("[data-tip]"), titles = count("svg title");
       document.body.dataset.order = [rising, falling, tips > 50, titles].join();
-    </script></body>"""
-    probed = tmp_path / "probed.html"
-    probed.write_text(page.read_text(encoding="utf-8").replace("</body>", probe), encoding="utf-8")
-    dumped = browse(probed, tmp_path, "--dump-dom", "--virtual-time-budget=2000")
-    assert 'data-order="true,true,true,0"' in dumped
+    """
+    assert 'data-order="true,true,true,0"' in probed(page, tmp_path, probe)

@@ -5,7 +5,6 @@ They are the real apps, as processes, around the fakes that their own tests use.
 
 from __future__ import annotations
 
-import base64
 import os
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.contract.raw_socket import read_head
+from tests.raw_socket import read_head, upgrade_request
 from tests.server_port import wait_for_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,16 +107,7 @@ class Running:
     def upgrade(self, *headers: str, receive_bytes: int = 0) -> tuple[socket.socket, bytes]:
         """A WebSocket, and the head of the answer."""
         client = self.connect(receive_bytes=receive_bytes)
-        given = [
-            f"GET {self.target.socket} HTTP/1.1",
-            "Host: x",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {base64.b64encode(b'0' * 16).decode()}",
-            "Sec-WebSocket-Version: 13",
-            *headers,
-        ]
-        client.sendall("\r\n".join([*given, "", ""]).encode())
+        client.sendall(upgrade_request(self.target.socket, *headers))
         return client, read_head(client)
 
     def upload(self, *headers: str) -> bytes:

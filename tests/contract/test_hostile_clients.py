@@ -25,7 +25,7 @@ from tests.contract.hostile_targets import (
     everywhere,
     started,
 )
-from tests.contract.raw_socket import close_code, frame, read_all, read_head, send_while_taken
+from tests.raw_socket import close_code, frame, read_all, read_head, send_while_taken
 from yapbench import catalog
 
 pytestmark = pytest.mark.slow

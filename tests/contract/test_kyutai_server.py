@@ -12,8 +12,9 @@ import pytest
 
 from servers.common.interfaces import Audio
 from tests.contract.conftest import Calls
-from tests.servers.kyutai.conftest import KEY, Running, Start, clean_environment, start, until
+from tests.servers.kyutai.conftest import KEY, Running, Start, clean_environment, start
 from tests.servers.kyutai.fake import POISON, begins_s, say, silence
+from tests.waiting import until
 from yapbench import clients
 from yapbench.clients.interface import Exchange
 from yapbench.clients.session import Session

@@ -30,6 +30,7 @@ def measured(folder: Path) -> dict[str, Any]:
         return run.data().info
 
 
+@pytest.mark.soak
 def test_load_begins_when_the_model_is_compiled(tmp_path: Path) -> None:
     info = measured(tmp_path / "trial")
 

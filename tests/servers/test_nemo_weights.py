@@ -13,7 +13,8 @@ import pytest
 
 from servers.common import hub
 from servers.common.errors import StartupRefused
-from servers.common.settings import BaseServerSettings, load, table
+from servers.common.settings import BaseServerSettings, load
+from tests.servers.clean import clear
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
@@ -41,11 +42,8 @@ def served(request: pytest.FixtureRequest) -> Served:
 
 @pytest.fixture(autouse=True)
 def clean_environment(served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
+    clear(monkeypatch, served.settings, tmp_path)
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    for row in table(served.settings):
-        for name in row.env:
-            monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
 
 

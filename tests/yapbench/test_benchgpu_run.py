@@ -114,8 +114,7 @@ def test_pytorch_in_an_interpreter_of_its_own_serves_and_loops(tmp_path: Path) -
     assert "| float32, eager | 2 |" in packed(tmp_path / "out")["bench/smart_turn/summary.md"].decode()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.soak
 @pytest.mark.skipif(not NEMO.is_complete(), reason="needs environment nemo (yapbench install fastconformer)")
 def test_streams_are_held_against_the_bare_model(tmp_path: Path) -> None:
     one = [f"{name}={value}" for name, value in {"max_batch": 2, "step_ms": 20, "dtype": "float32"}.items()]

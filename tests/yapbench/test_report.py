@@ -171,7 +171,7 @@ def worked_s() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_sixty_points_take_seconds_of_work_not_minutes(tmp_path: Path) -> None:
     folder = tmp_path / "full"
     for number in range(15):

@@ -214,7 +214,7 @@ def test_a_page_of_requests_has_its_certificate_folded(tmp_path: Path) -> None:
     assert "<summary>Certificate of the load generator: valid</summary>" in text
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_sixty_points_take_seconds_of_work_not_minutes(tmp_path: Path) -> None:
     for number in range(15):
         setting = {"delay_ms": float(number % 5), "workers": 1 + number // 5}

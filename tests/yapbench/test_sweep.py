@@ -157,3 +157,15 @@ def test_several_grids_give_each_model_its_own_axes() -> None:
 def test_grids_that_are_no_list_of_blocks_are_refused(grids: object) -> None:
     with pytest.raises(UsageError, match="'grids' must be a list of blocks"):
         Sweep.from_mapping({"notebook": "10_smart_turn", "grids": grids}, name="x")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [(b"a: [", "not YAML"), (b"[" * 5000, "nested too deep"), (b"a: \xff", "cannot be read")],
+    ids=["syntax", "depth", "encoding"],
+)
+def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, written: bytes, words: str) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_bytes(written)
+    with pytest.raises(UsageError, match=rf"grid\.yaml: .*{words}"):
+        Sweep.load(path)

@@ -141,7 +141,7 @@ def test_a_key_goes_to_the_server_and_nowhere_else(
 
 
 def test_without_a_gpu_there_is_a_dash(echo: str, looks: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert quick.warmup("echo", Options(url=echo, gpu_id="7", **FAST)) == ExitCode.OK  # none has so many
+    assert quick.warmup("echo", Options(url=echo, gpu_id="7", verbose=True, **FAST)) == ExitCode.OK  # none has so many
     assert "- GPU mean %, GPU p95 %, VRAM mean MiB, VRAM peak MiB: no GPU was watched" in capsys.readouterr().out
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import yaml
-
+from yapbench import yaml_text
 from yapbench.benchgpu.declared import CHECKOUT, Bench
 from yapbench.benchgpu.plan import widest_first, with_anchors
 from yapbench.errors import UsageError
@@ -76,7 +75,7 @@ def read_overrides(words: Sequence[str]) -> dict[str, Any]:
         name, has_value, value = word.partition("=")
         if not has_value:
             raise UsageError(f"--set {word}: expected name=value, such as window_ms=[0,5]")
-        found[name.replace("-", "_")] = yaml.safe_load(value)
+        found[name.replace("-", "_")] = yaml_text.parse(value, source=f"--set {word}")
     return found
 
 
@@ -92,7 +91,7 @@ def shares_of(overrides: Mapping[str, Any], servers: Sequence[str]) -> dict[str,
 def cells_of(bench: Bench, overrides: Mapping[str, Any]) -> list[Cell]:
     """Every setting once: the anchors, then the grid widest first. Raises UsageError for a name nobody knows."""
     path = CHECKOUT / bench.grid
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    raw = yaml_text.parse(yaml_text.read(path), source=path)
     parameters = {**raw["parameters"], **bench.defaults, **overrides}
     has = {bench.backend(str(parameters.get("model", ""))), str(parameters.get("device", "")).split(":")[0]}
     absent = {name for name, owner in bench.only_of.items() if owner not in has}

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
-from yapbench import parameters, store
-from yapbench.errors import UsageError
+from yapbench import parameters, store, yaml_text
 from yapbench.stats import Estimate
 from yapbench.streams.cost import USUAL_CURRENCY
 
@@ -89,11 +86,9 @@ def terms_of(folder: Path, infos: Sequence[Mapping[str, Any]]) -> Terms:
 def _of_grid(path: Path) -> dict[str, Any]:
     """What the grid says for all its trials; all names, so that a price that was taken out is gone."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError:
+        raw = yaml_text.parse(yaml_text.read(path), source=path)
+    except FileNotFoundError:
         return {}
-    except yaml.YAMLError as problem:
-        raise UsageError(f"{path}: not YAML: {problem}") from None
     common = (raw.get("parameters") or {}) if isinstance(raw, dict) else {}
     blocks = (raw.get("grids") or []) if isinstance(raw, dict) else []
     if any(name in block for block in blocks for name in parameters.PRICE_PARAMETERS):

@@ -36,7 +36,10 @@ _REPLICATES = 200
 
 
 def warmup(server: str, options: Options) -> int:
-    """One clip, alone, with its times: the first answer of a cold server, or a sign of life."""
+    """One clip, alone, with its times: the first answer of a cold server, or a sign of life.
+
+    A single clip has a line and no table, but with `--verbose`.
+    """
     return _run("warmup", target.of_options(server, options), options, _Usual(requests=1), verbose=True)
 
 
@@ -104,7 +107,10 @@ def _show_requests(
     if verbose:
         records.show_each(rows, console)
     points = measures.points(trial, replicates=_REPLICATES)
-    records.show(points, rows, console)
+    if _is_told(rows, options, verbose=verbose):
+        records.show_failures(rows, console)
+    else:
+        records.show(points, rows, console)
     return rows, points
 
 
@@ -116,8 +122,16 @@ def _show_streams(
         for row in rows:
             print(spoken.in_words(row))
     points = stream_measures.points(trial, replicates=_REPLICATES)
-    spoken.show(points, devices.during(trial, [point.level for point in points]), rows, console)
+    if _is_told(rows, options, verbose=verbose):
+        records.show_failures(rows, console)
+    else:
+        spoken.show(points, devices.during(trial, [point.level for point in points]), rows, console)
     return rows, points
+
+
+def _is_told(rows: Sequence[Any], options: Options, *, verbose: bool) -> bool:
+    """A single one, whose line says it all: a table of medians and tails of one sample would say nothing more."""
+    return verbose and len(rows) == 1 and not options.verbose
 
 
 def measure(

@@ -24,15 +24,13 @@ from torch import Tensor, nn
 from samples.encoding import SAMPLE_RATE_HZ
 from samples.lessons import data, exam
 from samples.lessons.batches import Batch, Drawer
+from servers.common.tiny import descent
 from servers.fastconformer.tiny import evaluate
 from servers.fastconformer.tiny.hearing import Hearing
 from servers.fastconformer.tiny.loss import transducer_loss
 from servers.fastconformer.tiny.network import CONTEXTS, WIDTH, network
 
 PEAK_RATE: Final = 2e-3
-WARM_UP: Final = 0.03
-"""Share of the training in which the learning rate rises."""
-
 CTC_ONLY: Final = 0.2
 """Share of the training without the transducer: from the start it would learn the texts and not the sound."""
 
@@ -90,14 +88,14 @@ def learn(model: Any, drawer: Drawer, looks: dict[str, list[exam.Said]], extent:
     """Follows the losses down; looks and saves every `look_every` steps and at the end."""
     ear = Hearing(WIDTH)
     learning = nn.ModuleList([model, ear])
-    optimizer = torch.optim.AdamW(groups(learning), betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(descent.groups(learning), betas=(0.9, 0.98))
     began_s, looked_s, step, done = time.monotonic(), 0.0, 0, 0.0
     seen: list[tuple[float, float, float]] = []
     while done < 1:
         model.train()
         model.encoder.att_context_probs = [1.0, 0.0, 0.0, 0.0] if done < WIDE_ONLY else [0.25] * len(CONTEXTS)
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_RATE * rate(done)
+            group["lr"] = PEAK_RATE * descent.rate(done)
         batch = drawer.draw(
             audio_s=BATCH_S,
             joined_share=JOINED_SHARE if done >= JOINED_FROM else 0.0,
@@ -167,22 +165,6 @@ def losses(model: Any, ear: Hearing, batch: Batch, *, with_transducer: bool, fas
         joint = model.joint(encoder_outputs=encoded, decoder_outputs=decoded)
         transducer = transducer_loss(joint, targets, frames, sizes, blank=blank, fast_emit=fast_emit).sum() / weight
     return Losses(ear(encoded, frames, batch), ctc / weight, transducer)
-
-
-def groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Weights that are shrunk, and biases, norms and scales that are not."""
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
-    return [
-        {"params": [weight for weight in learning if weight.dim() > 1], "weight_decay": 0.01},
-        {"params": [weight for weight in learning if weight.dim() <= 1], "weight_decay": 0.0},
-    ]
-
-
-def rate(done: float) -> float:
-    """Factor of the learning rate when the share `done` of the training is over: up, then down a cosine to 1 %."""
-    if done < WARM_UP:
-        return max(done, 1e-3) / WARM_UP
-    return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
 def look(model: Any, looks: dict[str, list[exam.Said]], *, decoder: evaluate.Decoder) -> None:

@@ -9,7 +9,6 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import soxr
@@ -21,15 +20,11 @@ from samples.encoding import SAMPLE_RATE_HZ as CLIP_RATE_HZ
 from samples.lessons import exam
 from samples.lessons.exam import Said
 from samples.lessons.frames import NOT_ASKED
-from samples.pool import Split
+from servers.common.tiny import stream_exam
 from servers.kyutai.tiny import files, targets
 from servers.kyutai.tiny.listen import Heard, listen
 from servers.kyutai.tiny.streams import FRAME, RATE_HZ
 
-NOISES: Final = (0.0, 1e-4, 1e-3, 3e-3, 1e-2)
-"""Of full scale; speech is at 0.05."""
-MINUTE: Final = 25
-"""So many sentences are about a minute."""
 Read = Callable[[Sequence[NDArray[np.float32]]], list[Heard]]
 
 
@@ -85,20 +80,6 @@ def table(read: Read, named: dict[str, list[Said]]) -> Iterable[str]:
         yield f"| {name} | {marks.clips} | {marks.words} | " + " | ".join(cells) + " |"
 
 
-def with_pauses(said: Sequence[Said], *, seed: int = 0) -> list[Said]:
-    """Four clips each with pauses of 0.2 to 5 s between them."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for at in range(0, len(said) - 3, 4):
-        parts = []
-        for one in said[at : at + 4]:
-            gap = np.zeros(int(rng.uniform(0.2, 5) * CLIP_RATE_HZ), np.float32)
-            parts += [Said(gap, (), ()), one]
-        (whole,) = exam.joined(parts, parts=len(parts))
-        found.append(whole)
-    return found
-
-
 def pauses_table(read: Read, said: Sequence[Said]) -> Iterable[str]:
     """Lines of Markdown: how often a head's word is right, and how often a pause is noticed."""
     heard = read([at_mimis_rate(one) for one in said])
@@ -129,16 +110,6 @@ def _speaking(said: Said, steps: int) -> NDArray[np.bool_]:
     return np.asarray(np.any(inside, axis=0), np.bool_)
 
 
-def quiet_table(read: Read) -> Iterable[str]:
-    """Lines of Markdown: words written for half a minute of white noise of each loudness."""
-    yield "| noise, root mean square | words in 30 s |"
-    yield "| --- " * 2 + "|"
-    noise = np.random.default_rng(0).standard_normal(30 * RATE_HZ)
-    heard = read([np.asarray(loudness * noise, np.float32) for loudness in NOISES])
-    for loudness, one in zip(NOISES, heard, strict=True):
-        yield f"| {loudness:g} | {len(one.words)} |"
-
-
 def reader(folder: Path) -> Read:
     """Reads clips of 24 kHz audio with the checkpoint."""
     model, pieces, heads = files.load(folder)
@@ -153,14 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     disable_progress_bar()
     torch.set_num_threads(1)
     read = reader(asked.folder)
-    named = exam.splits(every=asked.every)
-    for split in Split:
-        named |= {f"committed, {name}": said for name, said in exam.committed(split).items()}
-    known = named["known sentences"]
-    named["known sentences, a minute each"] = exam.joined(known, parts=MINUTE)
-    named["known sentences, 4 with pauses"] = with_pauses(known)
-    pauses = pauses_table(read, named["known sentences, 4 with pauses"])
-    for lines in (table(read, named), pauses, quiet_table(read)):
+    named = stream_exam.splits(every=asked.every)
+    pauses, quiet = pauses_table(read, named[stream_exam.PAUSED]), stream_exam.quiet_table(read, rate_hz=RATE_HZ)
+    for lines in (table(read, named), pauses, quiet):
         print()
         for line in lines:
             print(line, flush=True)

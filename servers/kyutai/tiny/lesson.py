@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from samples.lessons import data
 from samples.lessons.batches import Drawer
 from samples.lessons.frames import NOT_ASKED
+from servers.common.tiny import word_states
 from servers.kyutai.tiny import pieces, targets
 from servers.kyutai.tiny.network import Learning
 from servers.kyutai.tiny.streams import Streams, joined
@@ -41,7 +42,7 @@ class Lesson:
         count = streams.frames
         return cls(
             torch.from_numpy(streams.audio),
-            torch.from_numpy(np.stack([targets.states(words, spans, count) for words, spans in rows])),
+            torch.from_numpy(np.stack([word_states.states(words, spans, count) for words, spans in rows])),
             torch.from_numpy(
                 np.stack([targets.tokens(said, spans, count) for said, (_, spans) in zip(spelled, rows, strict=True)])
             ),

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from transformers import KyutaiSpeechToTextConfig, KyutaiSpeechToTextForConditionalGeneration, MimiConfig
 
+from servers.common.tiny import word_states
 from servers.kyutai.tiny import filters
-from servers.kyutai.tiny.targets import PAD, PAUSES_S, START, state_count
+from servers.kyutai.tiny.targets import PAD, PAUSES_S, START
 
 WIDTH: Final = 160
 LAYERS: Final = 3
@@ -102,7 +103,7 @@ class Learning(nn.Module):  # type: ignore[misc]  # torch is not there where typ
     def __init__(self) -> None:
         super().__init__()
         self.model = network()
-        self.ear = nn.Linear(MIMI_WIDTH, state_count())
+        self.ear = nn.Linear(MIMI_WIDTH, word_states.state_count())
         self.way = nn.Linear(CODE_WIDTH, WIDTH, bias=False)
         self.pauses = nn.Parameter(torch.zeros(len(PAUSES_S), HEAD_CLASSES, WIDTH))
 

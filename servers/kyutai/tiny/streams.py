@@ -10,9 +10,9 @@ import soxr
 from numpy.typing import NDArray
 
 from samples.encoding import SAMPLE_RATE_HZ as CLIP_RATE_HZ
-from samples.lessons import surroundings
 from samples.lessons.batches import Batch, Spans
 from samples.lessons.texts import Words
+from servers.common.tiny.rows import in_a_row
 
 RATE_HZ: Final = 24_000
 FRAME: Final = 1920
@@ -46,18 +46,9 @@ def joined(batch: Batch, rng: np.random.Generator) -> Streams:
 
 
 def _row(batch: Batch, chosen: range, rng: np.random.Generator) -> tuple[NDArray[np.float32], Words, Spans]:
-    pieces: list[NDArray[np.float32]] = []
-    words: list[str] = []
-    spans: list[Spans] = []
-    begin = 0
-    for at in chosen:
-        if pieces:
-            gap_s = rng.uniform(*(SHORT_GAP_S if rng.random() < 0.5 else LONG_GAP_S))
-            pieces.append(surroundings.background(int(gap_s * CLIP_RATE_HZ), rng))
-            begin += len(pieces[-1])
-        pieces.append(batch.audio[at, : batch.sizes[at]])
-        words += batch.texts[at]
-        spans.append(batch.spans[at] + np.float32(begin / CLIP_RATE_HZ))
-        begin += len(pieces[-1])
-    audio = soxr.resample(np.concatenate(pieces), CLIP_RATE_HZ, RATE_HZ, quality="MQ")
-    return audio, tuple(words), np.concatenate(spans)
+    audio, words, spans = in_a_row(batch, chosen, rng, gap_s=_gap_s)
+    return soxr.resample(audio, CLIP_RATE_HZ, RATE_HZ, quality="MQ"), words, spans
+
+
+def _gap_s(rng: np.random.Generator) -> float:
+    return float(rng.uniform(*(SHORT_GAP_S if rng.random() < 0.5 else LONG_GAP_S)))

@@ -1,4 +1,4 @@
-"""What the tiny model is to write and to know at each step of 80 ms: text tokens, words being spoken, pauses. Pure."""
+"""What the tiny model is to write and to know at each step of 80 ms: text tokens and pauses. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from samples.lessons.batches import Spans
 from samples.lessons.frames import NOT_ASKED
-from samples.lessons.texts import Words
-from samples.pool import tiny_vocabulary
 
 BOUNDARY, PAD = 0, 3
 """Tokens: a word begins behind the one, nothing is said at the other. As in the published vocabularies."""
@@ -24,7 +22,6 @@ PAUSES_S: Final = (0.5, 1.0, 2.0, 3.0)
 """What the heads are asked for: a pause of so many seconds."""
 IN_PAUSE, IN_SPEECH = 0, 1
 """Classes of a head; the published layout has four more, which never occur here."""
-THIRDS: Final = 3
 
 
 def tokens(words: Sequence[Sequence[int]], spans: Spans, frames: int) -> NDArray[np.int64]:
@@ -42,22 +39,6 @@ def tokens(words: Sequence[Sequence[int]], spans: Spans, frames: int) -> NDArray
         row = np.array([BOUNDARY, *pieces])[: max(0, len(found) - at)]
         found[at : at + len(row)] = row
     return found
-
-
-def states(words: Words, spans: Spans, frames: int) -> NDArray[np.int64]:
-    """For each frame 0, or 1 + which third of which word of the vocabulary is spoken in its middle, shape (frames,)."""
-    places = {word: at for at, word in enumerate(tiny_vocabulary())}
-    middles_s = (np.arange(frames) + 0.5) * FRAME_S
-    found = np.zeros(frames, np.int64)
-    for word, (begin_s, end_s) in zip(words, spans, strict=True):
-        inside = (middles_s >= begin_s) & (middles_s < end_s)
-        third = ((middles_s[inside] - begin_s) / (end_s - begin_s) * THIRDS).astype(np.int64)
-        found[inside] = 1 + places[word] * THIRDS + third
-    return found
-
-
-def state_count() -> int:
-    return 1 + len(tiny_vocabulary()) * THIRDS
 
 
 def pauses(spans: Spans, frames: int) -> NDArray[np.int64]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import copy
-import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
 from samples.lessons import data, exam
+from servers.common.tiny import descent
 from servers.kyutai.tiny import codebooks, evaluate, files
 from servers.kyutai.tiny.lesson import Lessons, Losses, by_codes, by_latents
 from servers.kyutai.tiny.network import Learning
@@ -31,7 +31,6 @@ PEAK_RATE: Final = 2e-3
 CODES_RATE: Final = 7e-4
 LATER_RATE: Final = 5e-4
 """For a checkpoint that has learned with its codes before."""
-WARM_UP: Final = 0.03
 SHORT_ONLY, SHORTEST = 0.1, 0.3
 """For the first share of the training only the second share of the clips, the shortest."""
 HEARING, PAUSES = 0.5, 0.2
@@ -120,12 +119,12 @@ def follow(
     every: int,
 ) -> None:
     """Follows the losses of `lesson`, which is told the share that is over, down; looks on the way and at the end."""
-    optimizer = torch.optim.AdamW(groups(learning), betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(descent.groups(learning), betas=(0.9, 0.98))
     began_s, looked_s = time.monotonic(), 0.0
     seen: list[tuple[float, float, float]] = []
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = peak * rate(step / steps)
+            group["lr"] = peak * descent.rate(step / steps)
         found = lesson(step / steps)
         optimizer.zero_grad(set_to_none=True)
         (found.writing + HEARING * found.hearing + PAUSES * found.pauses).backward()
@@ -141,22 +140,6 @@ def follow(
             asked_s = time.monotonic()
             look()
             looked_s += time.monotonic() - asked_s
-
-
-def groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Weights that are shrunk, and norms, scales and biases that are not."""
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
-    return [
-        {"params": [weight for weight in learning if weight.dim() > 1], "weight_decay": 0.01},
-        {"params": [weight for weight in learning if weight.dim() <= 1], "weight_decay": 0.0},
-    ]
-
-
-def rate(done: float) -> float:
-    """Factor of the learning rate when the share `done` is over: up, then down a cosine to 1 %."""
-    if done < WARM_UP:
-        return max(done, 1e-3) / WARM_UP
-    return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
 def look(learning: Learning, tokenizer: Tokenizer, looks: dict[str, list[exam.Said]], out: Path) -> None:

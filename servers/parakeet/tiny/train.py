@@ -23,13 +23,11 @@ from torch import nn
 from samples.encoding import SAMPLE_RATE_HZ
 from samples.lessons import data, exam
 from samples.lessons.batches import Drawer
+from servers.common.tiny import descent
 from servers.parakeet.tiny import evaluate
 from servers.parakeet.tiny.hearing import Hearing
 from servers.parakeet.tiny.lesson import losses
 from servers.parakeet.tiny.network import DURATIONS, WIDTH, network
-
-WARM_UP: Final = 0.03
-"""Share of the training in which the learning rate rises."""
 
 HEARING: Final = 0.5
 """Weight of the lesson beside the text (hearing.py)."""
@@ -74,13 +72,13 @@ def learn(model: Any, drawer: Drawer, looks: dict[str, list[exam.Said]], extent:
     """Follows the losses down; looks and saves every `look_every` steps and at the end."""
     ear = Hearing(WIDTH, most=max(DURATIONS))
     learning = nn.ModuleList([model, ear])
-    optimizer = torch.optim.AdamW(groups(learning), betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(descent.groups(learning), betas=(0.9, 0.98))
     began_s, looked_s, step, done = time.monotonic(), 0.0, 0, 0.0
     seen: list[tuple[float, float, float]] = []
     while done < 1:
         model.train()
         for group in optimizer.param_groups:
-            group["lr"] = extent.peak_rate * rate(done)
+            group["lr"] = extent.peak_rate * descent.rate(done)
         hearing, tdt, regaining = losses(model, ear, drawer.draw(audio_s=BATCH_S, joined_share=JOINED_SHARE))
         optimizer.zero_grad(set_to_none=True)
         (tdt + HEARING * hearing + REGAINING * regaining).backward()
@@ -100,22 +98,6 @@ def learn(model: Any, drawer: Drawer, looks: dict[str, list[exam.Said]], extent:
             for line in evaluate.table(evaluate.timed(model), looks):
                 print(line, flush=True)
             looked_s += time.monotonic() - asked_s
-
-
-def groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Weights that are shrunk, and biases, norms and scales that are not."""
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
-    return [
-        {"params": [weight for weight in learning if weight.dim() > 1], "weight_decay": 0.01},
-        {"params": [weight for weight in learning if weight.dim() <= 1], "weight_decay": 0.0},
-    ]
-
-
-def rate(done: float) -> float:
-    """Factor of the learning rate when the share `done` of the training is over: up, then down a cosine to 1 %."""
-    if done < WARM_UP:
-        return max(done, 1e-3) / WARM_UP
-    return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
 def save(model: Any, out: Path) -> None:

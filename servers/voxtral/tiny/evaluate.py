@@ -16,34 +16,19 @@ import torch
 from samples.encoding import SAMPLE_RATE_HZ
 from samples.lessons import exam
 from samples.lessons.exam import Said
-from samples.pool import Split
+from servers.common.tiny import stream_exam
 from servers.voxtral.tiny.checkpoint import CHECKPOINT
 from servers.voxtral.tiny.listen import Audio, Reader
 
 DELAYS_MS: Final = (80, 240, 400, 480, 960, 2400)
-NOISES: Final = (0.0, 1e-4, 1e-3, 3e-3, 1e-2)
-"""Of full scale; speech is at 0.05."""
-MINUTE: Final = 25
-"""So many sentences are about a minute."""
+QUIET_DELAY: Final = 6
+"""Steps of 80 ms with which noise is read."""
 
 
 def begun_anywhere(said: Sequence[Said], *, seed: int = 0) -> list[Audio]:
     """The clips behind up to half a second of silence: anywhere beside the grid of frames."""
     leads = np.random.default_rng(seed).integers(0, SAMPLE_RATE_HZ // 2, len(said))
     return [np.concatenate([np.zeros(lead, np.float32), one.audio]) for one, lead in zip(said, leads, strict=True)]
-
-
-def with_pauses(said: Sequence[Said], *, parts: int = 4, seed: int = 0) -> list[Said]:
-    """`parts` clips each with pauses of 0.2 to 5 s between them."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for at in range(0, len(said) - parts + 1, parts):
-        row: list[Said] = []
-        for one in said[at : at + parts]:
-            gap = np.zeros(int(rng.uniform(0.2, 5) * SAMPLE_RATE_HZ), np.float32)
-            row += [Said(gap, (), ()), one]
-        found += exam.joined(row, parts=len(row))
-    return found
 
 
 def errors(reader: Reader, said: Sequence[Said], *, delay_ms: int) -> tuple[float, float]:
@@ -65,16 +50,6 @@ def table(reader: Reader, named: dict[str, list[Said]], delays_ms: Sequence[int]
         yield f"| {name} | {len(said)} | {sum(len(one.words) for one in said)} | " + " | ".join(cells) + " |"
 
 
-def quiet_table(reader: Reader, *, delay_ms: int = 480) -> Iterable[str]:
-    """Lines of Markdown: words written for half a minute of white noise of each loudness."""
-    yield "| noise, root mean square | words in 30 s |"
-    yield "| --- " * 2 + "|"
-    noise = np.random.default_rng(0).standard_normal(30 * SAMPLE_RATE_HZ)
-    heard = reader.read([np.asarray(loud * noise, np.float32) for loud in NOISES], delay=delay_ms // 80)
-    for loudness, one in zip(NOISES, heard, strict=True):
-        yield f"| {loudness:g} | {len(one.words)} |"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m servers.voxtral.tiny.evaluate", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=CHECKPOINT)
@@ -82,13 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     torch.set_num_threads(1)
     reader = Reader.of(asked.folder)
-    named = exam.splits(every=asked.every)
-    for split in Split:
-        named |= {f"committed, {name}": said for name, said in exam.committed(split).items()}
-    known = named["known sentences"]
-    named["known sentences, a minute each"] = exam.joined(known, parts=MINUTE)
-    named["known sentences, 4 with pauses"] = with_pauses(known)
-    for lines in (table(reader, named, DELAYS_MS), quiet_table(reader)):
+    named = stream_exam.splits(every=asked.every)
+    quiet = stream_exam.quiet_table(lambda clips: reader.read(clips, delay=QUIET_DELAY), rate_hz=SAMPLE_RATE_HZ)
+    for lines in (table(reader, named, DELAYS_MS), quiet):
         print()
         for line in lines:
             print(line, flush=True)

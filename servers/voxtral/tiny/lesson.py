@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from samples.lessons import data
 from samples.lessons.batches import Drawer
 from samples.pool import tiny_vocabulary
+from servers.common.tiny import word_states
 from servers.voxtral.tiny import targets, tekken
 from servers.voxtral.tiny.network import Learning, mels
 from servers.voxtral.tiny.streams import FRAME, Stream, joined
@@ -56,7 +57,7 @@ class Lesson:
             targets.tokens([spelled[word] for word in one.words], one.spans, left=left, delay=delay, steps=steps)
             for one, delay in zip(streams, delays, strict=True)
         ]
-        states = [targets.states(one.words, one.spans, left=left, steps=steps) for one in streams]
+        states = [word_states.states(one.words, one.spans, steps, left=left) for one in streams]
         return cls(
             mel if exact else mel.bfloat16().float(),
             torch.from_numpy(np.stack(states)),

@@ -13,7 +13,8 @@ from transformers import (
     VoxtralRealtimeForConditionalGeneration,
 )
 
-from servers.voxtral.tiny import targets, windows
+from servers.common.tiny import word_states
+from servers.voxtral.tiny import windows
 from servers.voxtral.tiny.params import Size
 
 THETA: Final = 1e6
@@ -98,7 +99,7 @@ class Learning(nn.Module):  # type: ignore[misc]  # torch is not there where typ
         super().__init__()
         self.size = size
         self.model = network(size, attention=windows.WINDOWED)
-        self.ear = nn.Linear(size.language.width, targets.state_count())
+        self.ear = nn.Linear(size.language.width, word_states.state_count())
         self.register_buffer("used", used)
         embedder = self.model.model.audio_tower.embedder
         for convolution in (embedder.conv1, embedder.conv2):

@@ -7,7 +7,6 @@ again at every look.
 from __future__ import annotations
 
 import argparse
-import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,13 +20,13 @@ from torch import nn
 
 from samples.lessons import data, exam
 from samples.pool import tiny_vocabulary
+from servers.common.tiny import descent
 from servers.voxtral.tiny import checkpoint, evaluate, tekken
 from servers.voxtral.tiny.lesson import Lessons, losses, used_tokens
 from servers.voxtral.tiny.listen import Reader
 from servers.voxtral.tiny.network import Learning
 
 PEAK_RATE: Final = 2e-3
-WARM_UP: Final = 0.03
 SHORT_ONLY, SHORTEST = 0.1, 0.3
 """For the first share of the training only the second share of the clips, the shortest."""
 FIRST_ONLY: Final = 0.25
@@ -71,13 +70,13 @@ def train(
     learning.equalise(lessons.draw().mel)
     if older is not None:
         learning.model.load_state_dict(checkpoint.states(older, list(learning.model.state_dict())))
-    optimizer = torch.optim.AdamW(groups(learning), betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(descent.groups(learning), betas=(0.9, 0.98))
     began_s, looked_s = time.monotonic(), 0.0
     seen: list[tuple[float, float]] = []
     done, step = 0.0, 0
     while done < 1:
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_RATE * rate(done)
+            group["lr"] = PEAK_RATE * descent.rate(done)
         shortest = SHORTEST if done < SHORT_ONLY else 1.0
         found = losses(learning, lessons.draw(shortest=shortest, first=done < FIRST_ONLY))
         optimizer.zero_grad(set_to_none=True)
@@ -96,22 +95,6 @@ def train(
             asked_s = time.monotonic()
             look(learning, vocabulary, looks, out)
             looked_s += time.monotonic() - asked_s
-
-
-def groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Weights that are shrunk, and norms and biases that are not."""
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
-    return [
-        {"params": [weight for weight in learning if weight.dim() > 1], "weight_decay": 0.01},
-        {"params": [weight for weight in learning if weight.dim() <= 1], "weight_decay": 0.0},
-    ]
-
-
-def rate(done: float) -> float:
-    """Factor of the learning rate when the share `done` is over: up, then down a cosine to 1 %."""
-    if done < WARM_UP:
-        return max(done, 1e-3) / WARM_UP
-    return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
 def look(learning: Learning, vocabulary: dict[str, Any], looks: dict[str, list[exam.Said]], out: Path) -> None:

@@ -17,6 +17,7 @@ from samples.lessons.exam import Said
 from samples.pool import Split, tiny_vocabulary
 from samples.speech import speak
 from samples.voices import Voice
+from servers.common.tiny import descent
 from servers.voxtral.tiny import checkpoint, evaluate, layout, make, targets, tekken, train, windows
 from servers.voxtral.tiny.checkpoint import CHECKPOINT, read, tiny_size
 from servers.voxtral.tiny.lesson import Lesson, Lessons, losses, used_tokens
@@ -222,7 +223,7 @@ def test_following_the_loss_lowers_it(pack: data.Pack) -> None:
     torch.manual_seed(0)
     learning = Learning(tiny_size(tekken.SPECIALS + 500), used_tokens())
     lesson = Lessons(pack, seed=1).draw()
-    optimizer = torch.optim.AdamW(train.groups(learning), lr=1e-3)
+    optimizer = torch.optim.AdamW(descent.groups(learning), lr=1e-3)
     seen = []
     for _ in range(6):
         found = losses(learning, lesson)

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,22 +21,18 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from servers.common.interfaces import Audio, ModelIdentity
-from servers.common.knobs import table
 from servers.fastconformer.app import create_app
 from servers.fastconformer.settings import Settings
+from tests.servers.clean import clear
 from tests.servers.fastconformer.fake import FakeEars
 
-ROOT = Path(__file__).resolve().parents[3]
 IDENTITY = ModelIdentity(model_id="fake", revision="1", sha256="")
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No `.env` of the developer and none of their variables reach a test."""
-    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
-    for row in table(Settings):
-        for name in row.env:
-            monkeypatch.delenv(name, raising=False)
+    clear(monkeypatch, Settings, tmp_path_factory.mktemp("cwd"))
 
 
 @dataclass(frozen=True)
@@ -170,29 +165,3 @@ async def dial(server: Running | str, *, init: dict[str, Any] | None = None, **o
         if init is not None:
             await call.tell("init", **init)
         yield call
-
-
-async def until(condition: Callable[[], object], *, within_s: float = 15.0) -> None:
-    """Asks again and again, from a thread, because the question may go over the wire."""
-    end_s = time.monotonic() + within_s
-    while not await asyncio.to_thread(condition):
-        assert time.monotonic() < end_s
-        await asyncio.sleep(0.01)
-
-
-class Deaf:
-    """A client that never reads, with room for next to nothing."""
-
-    def __init__(self, address: str) -> None:
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        host, port = address.split(":")
-        self.socket.connect((host, int(port)))
-        head = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        self.socket.sendall(f"{head}Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode())
-        assert b" 101 " in self.socket.recv(1024)
-
-    def send(self, opcode: int, payload: bytes) -> None:
-        """One masked frame, with a mask of zeros."""
-        head = bytes([0x80 | opcode, 0x80 | 126]) + len(payload).to_bytes(2, "big") + bytes(4)
-        self.socket.sendall(head + payload)

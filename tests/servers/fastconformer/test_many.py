@@ -17,9 +17,11 @@ from websockets.exceptions import ConnectionClosed
 from servers.common.slots import Slot
 from servers.fastconformer.session import Session
 from servers.fastconformer.speaker import Speaker
-from tests.servers.fastconformer.conftest import Call, Deaf, Running, Start, dial, floats, pcm, until
+from tests.raw_socket import Deaf
+from tests.servers.fastconformer.conftest import Call, Running, Start, dial, floats, pcm
 from tests.servers.fastconformer.fake import words_of
 from tests.servers.leaks import check_nothing_stays, count_of
+from tests.waiting import until
 
 KEPT = (Session, Slot, Speaker)
 """What of sessions could be kept by mistake."""
@@ -158,13 +160,13 @@ async def test_a_slow_reader_gets_the_newest_text_and_costs_no_memory(start: Sta
 
 async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
     server, kept = start(idle_timeout_s=1.0, step_ms=1), count_of(KEPT)
-    deaf = await asyncio.to_thread(Deaf, server.address)
-    deaf.send(1, b'{"op":"init"}')
+    deaf = await asyncio.to_thread(Deaf, server.address, "/")
+    deaf.send('{"op":"init"}')
     await until(lambda: server.free == 3)
 
     def speak() -> bool:
         for _ in range(8):
-            deaf.send(2, pcm(2.0))  # whoever speaks is not idle
+            deaf.send(pcm(2.0))  # whoever speaks is not idle
         return server.free == 4
 
     await until(speak, within_s=60)
@@ -174,8 +176,8 @@ async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
 
 async def test_a_client_that_answers_no_ping_is_gone(start: Start) -> None:
     server = start(uvicorn={"ws_ping_interval": 0.2, "ws_ping_timeout": 0.2})
-    deaf = await asyncio.to_thread(Deaf, server.address)
-    deaf.send(1, b'{"op":"init"}')
+    deaf = await asyncio.to_thread(Deaf, server.address, "/")
+    deaf.send('{"op":"init"}')
     await until(lambda: server.free == 3)
     await until(lambda: server.free == 4)
     deaf.socket.close()

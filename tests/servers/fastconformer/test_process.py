@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,19 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.server_port import wait_for_port
-from tests.servers.fastconformer.conftest import ROOT, Deaf, dial, floats, pcm, until
+from tests import server_process
+from tests.raw_socket import Deaf
+from tests.servers.fastconformer.conftest import dial, floats, pcm
 from tests.servers.fastconformer.fake import words_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
 STUB = str(Path(__file__).with_name("stub_server.py"))
 
 
-@dataclass(frozen=True)
-class Child:
-    """A server process. Its output goes to `log`."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+class Child(server_process.Child):
+    """With what the tests ask of it."""
 
     @property
     def ws(self) -> str:
@@ -54,26 +46,8 @@ Launch = Callable[..., Child]
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
     """`launch("--max-streams=2", STUB_MS="50")`; the processes are gone after the test."""
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start(*flags: str, **environment: str) -> Child:
-        log = tmp_path / f"server-{len(processes)}.log"
-        common = ["--host=127.0.0.1", "--port=0", "--log-format=json", "--flush-after-ms=0"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, STUB, *common, *flags],
-                stdout=output,
-                stderr=output,
-                cwd=tmp_path,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
-            )
-        processes.append(process)
-        return Child(process, wait_for_port(process, log), log)
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
+    with server_process.launching(Child, tmp_path, STUB, "--flush-after-ms=0") as launch:
+        yield launch
 
 
 async def test_a_killed_server_leaves_no_port_and_no_process(launch: Launch) -> None:
@@ -132,11 +106,11 @@ async def test_draining_has_an_end(launch: Launch) -> None:
 @pytest.mark.slow
 async def test_the_system_gives_up_a_client_that_takes_nothing(launch: Launch) -> None:
     child = launch("--idle-timeout-s=0", "--max-streams=1", "--step-ms=1", STUB_UNACKNOWLEDGED_S="1")
-    deaf = await asyncio.to_thread(Deaf, child.address)
-    deaf.send(1, b'{"op":"init"}')
+    deaf = await asyncio.to_thread(Deaf, child.address, "/")
+    deaf.send('{"op":"init"}')
     await until(lambda: child.free == 0)
     for _ in range(160):  # 2,000 interims of up to 16 kB, more than fits anywhere on the way
-        await asyncio.to_thread(deaf.send, 2, pcm(2.0))
+        await asyncio.to_thread(deaf.send, pcm(2.0))
     await until(lambda: child.free == 1, within_s=30)
     deaf.socket.close()
 
@@ -165,7 +139,7 @@ def test_without_its_runtime_it_says_what_to_do(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}{os.pathsep}{server_process.ROOT}"},
         check=False,
         timeout=60,
     )

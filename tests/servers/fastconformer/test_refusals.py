@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.servers.fastconformer.conftest import Running, Start, dial, floats, pcm, until
+from tests.servers.fastconformer.conftest import Running, Start, dial, floats, pcm
 from tests.servers.fastconformer.fake import DEADLY, FIRST, POISON, words_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.servers.fastconformer.conftest import Running, Start, dial, floats, pcm, until
+from tests.servers.fastconformer.conftest import Running, Start, dial, floats, pcm
 from tests.servers.fastconformer.fake import FIRST, NEXT, words_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

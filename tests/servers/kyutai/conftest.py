@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,13 +23,12 @@ from websockets.exceptions import ConnectionClosed
 
 from servers.common.audio import float_to_pcm16
 from servers.common.interfaces import Audio, ModelIdentity
-from servers.common.knobs import table
 from servers.kyutai.__main__ import MAX_MESSAGE_BYTES
 from servers.kyutai.app import create_app
 from servers.kyutai.settings import FRAME_SAMPLES, Settings
+from tests.servers.clean import clear
 from tests.servers.kyutai.fake import FakeListener, say
 
-ROOT = Path(__file__).resolve().parents[3]
 IDENTITY = ModelIdentity(model_id="fake", revision="1", sha256="")
 PATH = "/api/asr-streaming"
 KEY = "secret"
@@ -40,10 +38,7 @@ KEY = "secret"
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No `.env` of the developer and none of their variables reach a test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("cwd"))
-        for row in table(Settings):
-            for name in row.env:
-                patch.delenv(name, raising=False)
+        clear(patch, Settings, tmp_path_factory.mktemp("cwd"))
         yield
 
 
@@ -251,35 +246,6 @@ async def neighbour(server: Running) -> AsyncIterator[None]:
         await call.say(say("to the end"))
         assert await call.flush() == 1000
     assert call.final == "undisturbed to the end"
-
-
-async def until(condition: Callable[[], object], *, within_s: float = 15.0) -> None:
-    """Asks again and again, from a thread, because the question may go over the wire."""
-    end_s = time.monotonic() + within_s
-    while not await asyncio.to_thread(condition):
-        assert time.monotonic() < end_s
-        await asyncio.sleep(0.01)
-
-
-class Deaf:
-    """A client that never reads, with room for next to nothing."""
-
-    def __init__(self, address: str) -> None:
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        host, port = address.split(":")
-        self.socket.connect((host, int(port)))
-        head = (
-            f"GET {PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nkyutai-api-key: {KEY}\r\n"
-        )
-        head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        self.socket.sendall(head.encode())
-        assert b" 101 " in self.socket.recv(1024)
-
-    def send(self, payload: bytes) -> None:
-        """One masked binary frame, with a mask of zeros."""
-        head = bytes([0x82, 0x80 | 127]) + len(payload).to_bytes(8, "big") + bytes(4)
-        self.socket.sendall(head + payload)
 
 
 def noise(seconds: float, *, seed: int = 0) -> Audio:

@@ -12,8 +12,9 @@ import pytest
 
 from servers.kyutai.events import Failed, Final, Marker, Ready, Step, Word
 from servers.kyutai.live.json_codec import MAX_TEXT, Json
-from tests.servers.kyutai.conftest import JsonCall, Running, Start, dial, packed, packed_audio, until
+from tests.servers.kyutai.conftest import JsonCall, Running, Start, dial, packed, packed_audio
 from tests.servers.kyutai.fake import begins_s, say, silence
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 TEXT = "hello to all of you"

@@ -17,9 +17,11 @@ from servers.common.slots import Slot
 from servers.kyutai.live.session import Session
 from servers.kyutai.live.speaker import Speaker
 from servers.kyutai.stream import Stream
-from tests.servers.kyutai.conftest import KEY, Call, Deaf, JsonCall, Running, Start, dial, noise, packed_audio, until
+from tests.raw_socket import Deaf
+from tests.servers.kyutai.conftest import KEY, PATH, Call, JsonCall, Running, Start, dial, noise, packed_audio
 from tests.servers.kyutai.fake import say, silence
 from tests.servers.leaks import check_nothing_stays, count_of
+from tests.waiting import until
 
 KEPT = (Session, Slot, Speaker, Stream)
 """What of sessions could be kept by mistake."""
@@ -134,7 +136,7 @@ async def send_all(call: Call, messages: list[bytes]) -> None:
 
 async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
     server, kept = start(idle_timeout_s=1.0, pause_heads=4000), count_of(KEPT)
-    deaf = await asyncio.to_thread(Deaf, server.address)
+    deaf = await asyncio.to_thread(Deaf, server.address, PATH, f"kyutai-api-key: {KEY}")
     await until(lambda: server.free == 3)
     deaf.socket.settimeout(0.2)
 
@@ -150,7 +152,7 @@ async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
 
 async def test_a_client_that_answers_no_ping_is_gone(start: Start) -> None:
     server = start(uvicorn={"ws_ping_interval": 0.2, "ws_ping_timeout": 0.2})
-    deaf = await asyncio.to_thread(Deaf, server.address)
+    deaf = await asyncio.to_thread(Deaf, server.address, PATH, f"kyutai-api-key: {KEY}")
     await until(lambda: server.free == 3)
     await until(lambda: server.free == 4)
     deaf.socket.close()

@@ -15,8 +15,9 @@ import soundfile
 import soxr
 
 from servers.common.interfaces import Audio
-from tests.servers.kyutai.conftest import KEY, PATH, Running, Start, dial, noise, until
+from tests.servers.kyutai.conftest import KEY, PATH, Running, Start, dial, noise
 from tests.servers.kyutai.fake import POISON, begins_s, say, silence
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 TEXT = "hello to all of you"

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +18,19 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.server_port import wait_for_port
-from tests.servers.kyutai.conftest import KEY, PATH, ROOT, Deaf, dial, packed_audio, until
+from tests import server_process
+from tests.raw_socket import Deaf
+from tests.servers.kyutai.conftest import KEY, PATH, dial, packed_audio
 from tests.servers.kyutai.fake import say, silence
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
 STUB = str(Path(__file__).with_name("stub_server.py"))
 
 
-@dataclass(frozen=True)
-class Child:
-    """A server process. Its output goes to `log`."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+class Child(server_process.Child):
+    """With what the tests ask of it."""
 
     def ws(self, path: str = PATH) -> str:
         return f"ws://{self.address}{path}"
@@ -60,26 +52,8 @@ Launch = Callable[..., Child]
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
     """`launch("--seats=2", STUB_MS="50")`; the processes are gone after the test."""
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start(*flags: str, **environment: str) -> Child:
-        log = tmp_path / f"server-{len(processes)}.log"
-        common = ["--host=127.0.0.1", "--port=0", "--log-format=json", "--device=cpu"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, STUB, *common, *flags],
-                stdout=output,
-                stderr=output,
-                cwd=tmp_path,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "KYUTAI_API_KEY": KEY, **environment},
-            )
-        processes.append(process)
-        return Child(process, wait_for_port(process, log), log)
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
+    with server_process.launching(Child, tmp_path, STUB, "--device=cpu", KYUTAI_API_KEY=KEY) as launch:
+        yield launch
 
 
 async def test_a_killed_server_leaves_no_port_and_no_process(launch: Launch) -> None:
@@ -146,7 +120,7 @@ async def test_100_megabytes_are_refused_before_they_are_here(launch: Launch) ->
 
 async def test_the_system_gives_up_a_client_that_takes_nothing(launch: Launch) -> None:
     child = launch("--idle-timeout-s=0", "--seats=1", STUB_UNACKNOWLEDGED_S="1", STUB_HEADS="4000")
-    deaf = await asyncio.to_thread(Deaf, child.address)
+    deaf = await asyncio.to_thread(Deaf, child.address, PATH, f"kyutai-api-key: {KEY}")
     await until(lambda: child.free == 0)
     for _ in range(10):  # Steps of 20 kB, more than fit anywhere on the way
         await asyncio.to_thread(deaf.send, packed_audio(np.zeros(1920 * 50, np.float32)))
@@ -176,7 +150,7 @@ def refused(tmp_path: Path, *flags: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", **environment},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}{os.pathsep}{server_process.ROOT}", **environment},
         check=False,
         timeout=60,
     )

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.servers.kyutai.conftest import KEY, PATH, Running, Start, dial, noise, packed, packed_audio, until
+from tests.servers.kyutai.conftest import KEY, PATH, Running, Start, dial, noise, packed, packed_audio
 from tests.servers.kyutai.fake import DEADLY, DELAY, POISON, say, silence
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

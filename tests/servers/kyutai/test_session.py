@@ -8,8 +8,9 @@ import msgpack
 import numpy as np
 import pytest
 
-from tests.servers.kyutai.conftest import Call, Running, Start, dial, packed, packed_audio, until
+from tests.servers.kyutai.conftest import Call, Running, Start, dial, packed, packed_audio
 from tests.servers.kyutai.fake import DELAY, begins_s, say, silence
+from tests.waiting import until
 
 TEXT = "hello to all of you"
 

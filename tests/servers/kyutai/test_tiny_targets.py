@@ -1,4 +1,4 @@
-"""What the tiny Kyutai model is taught to write, hear and know of pauses, step by step."""
+"""What the tiny Kyutai model is taught to write and to know of pauses, step by step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from samples.lessons.batches import Spans
 from samples.lessons.frames import NOT_ASKED
-from samples.pool import tiny_vocabulary
 from servers.kyutai.tiny.targets import (
     BOUNDARY,
     DELAY,
@@ -17,10 +16,7 @@ from servers.kyutai.tiny.targets import (
     IN_SPEECH,
     PAD,
     PAUSES_S,
-    THIRDS,
     pauses,
-    state_count,
-    states,
     tokens,
 )
 
@@ -63,16 +59,6 @@ def test_all_words_are_written_in_order(said: list[tuple[float, int]], begin_s: 
     found = tokens(words, spans(*pairs), frames=400)
 
     assert [token for token in found if token != PAD] == [token for word in words for token in (BOUNDARY, *word)]
-
-
-def test_states_are_thirds_of_words() -> None:
-    word = tiny_vocabulary()[5]
-
-    found = states((word,), spans((0.16, 0.64)), frames=10)
-
-    first = 1 + 5 * THIRDS
-    assert found.tolist() == [0, 0, first, first, first + 1, first + 1, first + 2, first + 2, 0, 0]
-    assert found.max() < state_count() == 1 + 3 * len(tiny_vocabulary())
 
 
 def test_a_pause_counts_for_every_head_that_it_is_long_enough_for() -> None:

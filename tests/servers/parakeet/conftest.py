@@ -22,9 +22,9 @@ from websockets.exceptions import ConnectionClosed
 
 from servers.common.audio import SAMPLE_RATE_HZ, float_to_pcm16
 from servers.common.interfaces import Audio, ModelIdentity
-from servers.common.knobs import table
 from servers.parakeet.app import create_app
 from servers.parakeet.settings import Settings
+from tests.servers.clean import clear
 from tests.servers.parakeet.fake import FakeDetector, FakeTranscriber
 
 IDENTITY = ModelIdentity(model_id="fake", revision="1", sha256="")
@@ -33,10 +33,7 @@ IDENTITY = ModelIdentity(model_id="fake", revision="1", sha256="")
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No `.env` of the developer and none of their variables reach a test."""
-    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
-    for row in table(Settings):
-        for name in row.env:
-            monkeypatch.delenv(name, raising=False)
+    clear(monkeypatch, Settings, tmp_path_factory.mktemp("cwd"))
 
 
 @dataclass(frozen=True)
@@ -172,11 +169,3 @@ async def dial(server: Running | str, **options: Any) -> AsyncIterator[Call]:
     url = server if isinstance(server, str) else server.ws
     async with connect(url, **{"compression": None, "max_queue": None, "proxy": None, **options}) as ws:
         yield Call(ws)
-
-
-async def until(condition: Callable[[], object], *, within_s: float = 15.0) -> None:
-    """Asks again and again, from a thread, because the question may go over the wire."""
-    end_s = time.monotonic() + within_s
-    while not await asyncio.to_thread(condition):
-        assert time.monotonic() < end_s
-        await asyncio.sleep(0.01)

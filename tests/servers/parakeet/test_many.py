@@ -17,9 +17,10 @@ from servers.common.interfaces import Audio
 from servers.parakeet.live.session import Session
 from servers.parakeet.live.speaker import Speaker
 from tests.servers.leaks import check_nothing_stays
-from tests.servers.parakeet.conftest import Call, Running, Start, dial, until
+from tests.servers.parakeet.conftest import Call, Running, Start, dial
 from tests.servers.parakeet.fake import POISON, say, silence, text_of
 from tests.servers.parakeet.test_session import FLUSHED, talk
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.parakeet.conftest import Call, Start, dial, until
+from tests.servers.parakeet.conftest import Call, Start, dial
 from tests.servers.parakeet.fake import POISON, say, silence, text_of
 from tests.servers.parakeet.test_session import talk, until_flushed
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from servers.common.interfaces import Audio
-from tests.servers.parakeet.conftest import Start, file_of, until
+from tests.servers.parakeet.conftest import Start, file_of
 from tests.servers.parakeet.fake import POISON, WORD_S, say, silence, text_of
+from tests.waiting import until
 
 MANY = tuple(range(50))
 

@@ -11,8 +11,9 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.servers.parakeet.conftest import Running, Start, file_of, until
+from tests.servers.parakeet.conftest import Running, Start, file_of
 from tests.servers.parakeet.fake import DEADLY, POISON, say, silence
+from tests.waiting import until
 
 Fault = Callable[[httpx.AsyncClient], Coroutine[Any, Any, httpx.Response]]
 AUDIO = {"content-type": "audio/wav"}

@@ -12,8 +12,9 @@ import pytest
 
 from servers.common.audio import SAMPLE_RATE_HZ
 from servers.common.interfaces import Audio
-from tests.servers.parakeet.conftest import Call, Running, Start, dial, until
+from tests.servers.parakeet.conftest import Call, Running, Start, dial
 from tests.servers.parakeet.fake import say, silence, text_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,14 +16,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from servers.common.audio import float_to_pcm16
 from servers.common.interfaces import Audio
-from tests.server_port import wait_for_port
-from tests.servers.parakeet.conftest import Call, Running, Start, dial, until
+from tests.raw_socket import Deaf
+from tests.server_process import Child, launching
+from tests.servers.parakeet.conftest import Call, Running, Start, dial
 from tests.servers.parakeet.fake import DEADLY, POISON, FakeDetector, say, silence, text_of
 from tests.servers.parakeet.test_session import FLUSHED, talk, until_flushed
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -173,47 +169,28 @@ async def test_a_flood_of_flushes_holds_up_its_own_client_only(start: Start) -> 
     assert call.texts == ["w1", "w2"]
 
 
-def deaf_socket(server: Running) -> socket.socket:
-    """A connection whose end reads nothing but the handshake."""
-    host, port = server.address.split(":")
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    made.connect((host, int(port)))
-    made.sendall(
-        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
-    assert made.recv(4096).startswith(b"HTTP/1.1 101")
-    return made
-
-
-def frame_of(text: bytes) -> bytes:
-    """One masked text frame, the mask being zero."""
-    return bytes([0x81, 0x80 | len(text)]) + bytes(4) + text
-
-
 async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
     server = start(idle_timeout_s=1.0)
-    deaf = await asyncio.to_thread(deaf_socket, server)
+    deaf = await asyncio.to_thread(Deaf, server.address, "/ws")
     await until(lambda: server.free == 127)
-    deaf.setblocking(False)
+    deaf.socket.setblocking(False)
 
     def flood() -> bool:
         with contextlib.suppress(BlockingIOError, ConnectionError):
             for _ in range(5000):
-                deaf.sendall(frame_of(b"nonsense"))
+                deaf.send("nonsense")
         return server.free == 128
 
     await until(flood, within_s=30)
-    deaf.close()
+    deaf.socket.close()
 
 
 async def test_a_client_that_answers_no_ping_is_gone(start: Start) -> None:
     server = start(uvicorn={"ws_ping_interval": 0.2, "ws_ping_timeout": 0.2})
-    deaf = await asyncio.to_thread(deaf_socket, server)
+    deaf = await asyncio.to_thread(Deaf, server.address, "/ws")
     await until(lambda: server.free == 127)
     await until(lambda: server.free == 128)
-    deaf.close()
+    deaf.socket.close()
 
 
 async def test_a_session_killed_with_queued_chunks_costs_the_model_nothing(start: Start) -> None:
@@ -262,44 +239,31 @@ async def test_a_key_is_asked_for_before_the_upgrade(start: Start) -> None:
         await until_flushed(call)
 
 
-Launch = Callable[..., tuple[subprocess.Popen[bytes], str]]
+Launch = Callable[..., Child]
 
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
-    """`launch("--drain-timeout-s=2", STUB_MS="50")`: a server process and its address; gone after the test."""
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def begin(*flags: str, **environment: str) -> tuple[subprocess.Popen[bytes], str]:
-        log, script = tmp_path / "server.log", str(Path(__file__).with_name("stub_server.py"))
-        command = [sys.executable, script, "--host=127.0.0.1", "--port=0", "--log-format=json", "--device=cpu", *flags]
-        given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output, cwd=tmp_path, env=given)
-        processes.append(process)
-        return process, f"127.0.0.1:{wait_for_port(process, log)}"
-
-    yield begin
-    for process in processes:
-        process.kill()
-        process.wait()
+    """`launch("--drain-timeout-s=2", STUB_MS="50")`; the processes are gone after the test."""
+    with launching(Child, tmp_path, str(Path(__file__).with_name("stub_server.py")), "--device=cpu") as launch:
+        yield launch
 
 
 async def test_a_draining_server_lets_the_open_chunk_end_and_answers_it(launch: Launch) -> None:
-    process, address = launch("--drain-timeout-s=20", STUB_MS="50")
-    async with dial(f"ws://{address}/ws") as call, dial(f"ws://{address}/ws") as quiet:
+    child = launch("--drain-timeout-s=20", STUB_MS="50")
+    async with dial(f"ws://{child.address}/ws") as call, dial(f"ws://{child.address}/ws") as quiet:
         await call.say(say(1, 2))
-        process.send_signal(signal.SIGTERM)
+        child.process.send_signal(signal.SIGTERM)
         assert await quiet.end() == 1012
-        assert (await asyncio.to_thread(httpx.get, f"http://{address}/ready")).status_code == 503
+        assert (await asyncio.to_thread(httpx.get, f"http://{child.address}/ready")).status_code == 503
         await call.say(talk((3,)))
         assert await call.end() == 1012
     assert call.texts == [text_of(1, 2, 3)] and call.rows[-1]["code"] == "draining"
-    assert await asyncio.to_thread(process.wait, 20) == 0
+    assert await asyncio.to_thread(child.process.wait, 20) == 0
 
 
 async def test_a_client_that_goes_on_speaking_is_answered_within_the_drain_time(launch: Launch) -> None:
-    process, address = launch("--drain-timeout-s=4")
+    child = launch("--drain-timeout-s=4")
 
     async def speak(call: Call) -> None:
         with contextlib.suppress(ConnectionClosed):
@@ -307,14 +271,14 @@ async def test_a_client_that_goes_on_speaking_is_answered_within_the_drain_time(
                 await call.say(say(7))
                 await asyncio.sleep(0.1)
 
-    async with dial(f"ws://{address}/ws") as call:
+    async with dial(f"ws://{child.address}/ws") as call:
         await call.say(talk((1,)))
         assert (await call.result())["text"] == "w1"  # the session stands before the server is told to go
         speaking = asyncio.create_task(speak(call))
         await asyncio.sleep(0.3)
-        process.send_signal(signal.SIGTERM)
+        child.process.send_signal(signal.SIGTERM)
         assert await call.end() == 1012
         await speaking
     _, text = call.texts
     assert set(text.removesuffix("-").split()) == {"w7"} and call.rows[-1]["code"] == "draining"
-    assert await asyncio.to_thread(process.wait, 20) == 0
+    assert await asyncio.to_thread(child.process.wait, 20) == 0

@@ -19,8 +19,9 @@ from servers.common.errors import BadInput
 from servers.parakeet.uploads.fields import Fields
 from servers.parakeet.uploads.form import FIELD_BYTES, Form, read_boundary
 from servers.parakeet.uploads.receive import MEMORY_BYTES, Spool
-from tests.servers.parakeet.conftest import Running, Start, file_of, until
+from tests.servers.parakeet.conftest import Running, Start, file_of
 from tests.servers.parakeet.fake import say, silence
+from tests.waiting import until
 
 AUDIO = {"content-type": "audio/wav"}
 CONTENT = bytes(range(256)) * 2 + b"\r\n--border-\r\n--borde\r\n\r--"

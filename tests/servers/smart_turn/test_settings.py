@@ -9,6 +9,7 @@ import pytest
 from servers.common.settings import SettingsError, effective, load, table
 from servers.smart_turn.app import count_sessions
 from servers.smart_turn.settings import Settings
+from tests.servers.clean import clear
 
 ENVIRONMENT = {
     "AUTH_KEY",
@@ -29,11 +30,8 @@ ENVIRONMENT = {
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
+    clear(monkeypatch, Settings, tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    for row in table(Settings):
-        for name in row.env:
-            monkeypatch.delenv(name, raising=False)
 
 
 def test_every_name_of_the_contract_is_read() -> None:

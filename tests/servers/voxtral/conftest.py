@@ -21,9 +21,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from servers.common.interfaces import ModelIdentity
-from servers.common.knobs import table
 from servers.voxtral.app import PATH, create_app
 from servers.voxtral.settings import STEP_BYTES, Settings
+from tests.servers.clean import clear
 from tests.servers.voxtral.fake_engine import FakeEngine, FakeHearing
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,10 +35,7 @@ KEY = "secret"
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No `.env` of the developer and none of their variables reach a test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("cwd"))
-        for row in table(Settings):
-            for name in row.env:
-                patch.delenv(name, raising=False)
+        clear(patch, Settings, tmp_path_factory.mktemp("cwd"))
         yield
 
 
@@ -208,30 +205,3 @@ async def dial(
         if created:
             assert (await call.hear())["type"] == "session.created"
         yield call
-
-
-async def until(condition: Callable[[], object], *, within_s: float = 15.0) -> None:
-    """Asks again and again, from a thread, because the question may go over the wire."""
-    end_s = time.monotonic() + within_s
-    while not await asyncio.to_thread(condition):
-        assert time.monotonic() < end_s
-        await asyncio.sleep(0.01)
-
-
-class Deaf:
-    """A client that never reads, with room for next to nothing."""
-
-    def __init__(self, address: str) -> None:
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        host, port = address.split(":")
-        self.socket.connect((host, int(port)))
-        head = f"GET {PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-API-Key: {KEY}\r\n"
-        head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        self.socket.sendall(head.encode())
-        assert b" 101 " in self.socket.recv(64)
-
-    def send(self, text: str) -> None:
-        """One masked text frame, with a mask of zeros."""
-        head = bytes([0x81, 0x80 | 127]) + len(text).to_bytes(8, "big") + bytes(4)
-        self.socket.sendall(head + text.encode())

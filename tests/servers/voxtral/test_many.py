@@ -11,14 +11,17 @@ import time
 import pytest
 from websockets.asyncio.client import connect
 
+from servers.voxtral.app import PATH
 from servers.voxtral.session.connection import Session
 from servers.voxtral.session.machine import Machine
 from servers.voxtral.session.outbox import Outbox
 from servers.voxtral.session.turn import Turn
+from tests.raw_socket import Deaf
 from tests.servers.leaks import check_nothing_stays
-from tests.servers.voxtral.conftest import KEY, Call, Deaf, Running, Start, dial, until
+from tests.servers.voxtral.conftest import KEY, Call, Running, Start, dial
 from tests.servers.voxtral.fake_engine import FakeUtterance
 from tests.servers.voxtral.marked_speech import silence, speech, text
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +82,7 @@ async def test_a_client_that_reads_nothing_is_given_up(
         monkeypatch.setattr(f"servers.voxtral.session.outbox.{name}", value)
         monkeypatch.setattr(f"servers.voxtral.session.connection.{name}", value, raising=False)
     server = start(max_messages_per_window=0)
-    deaf = await asyncio.to_thread(Deaf, server.address)
+    deaf = await asyncio.to_thread(Deaf, server.address, PATH, f"X-API-Key: {KEY}")
     await until(lambda: server.used == 1)
     large = json.dumps({"type": "ping", "payload": "x" * 60_000})
 

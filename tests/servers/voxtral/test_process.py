@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -17,32 +16,29 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from servers.voxtral.app import PATH
-from tests.server_port import wait_for_port
-from tests.servers.voxtral.conftest import KEY, ROOT, Deaf, dial, until
+from tests import server_process
+from tests.raw_socket import Deaf
+from tests.servers.voxtral.conftest import KEY, dial
 from tests.servers.voxtral.marked_speech import silence, speech, text
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
 STUB = str(Path(__file__).with_name("fake_server.py"))
 
 
-@dataclass(frozen=True)
-class Child:
-    """A server process. Its output goes to `log`."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
+class Child(server_process.Child):
+    """With what the tests ask of it."""
 
     def ws(self, path: str = PATH) -> str:
-        return f"ws://127.0.0.1:{self.port}{path}"
+        return f"ws://{self.address}{path}"
 
     @property
     def used(self) -> int:
-        return int(httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=30).json()["seats"]["used"])
+        return int(httpx.get(f"http://{self.address}/health", timeout=30).json()["seats"]["used"])
 
     def ready(self) -> int:
-        return httpx.get(f"http://127.0.0.1:{self.port}/ready", timeout=30).status_code
+        return httpx.get(f"http://{self.address}/ready", timeout=30).status_code
 
 
 Launch = Callable[..., Child]
@@ -51,26 +47,8 @@ Launch = Callable[..., Child]
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
     """`launch("--max-connections=2")`; the processes are gone after the test."""
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start(*flags: str, **environment: str) -> Child:
-        log = tmp_path / f"server-{len(processes)}.log"
-        common = ["--host=127.0.0.1", "--port=0", "--log-format=json", "--model=tiny"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, STUB, *common, *flags],
-                stdout=output,
-                stderr=output,
-                cwd=tmp_path,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "VOXTRAL_API_KEY": KEY, **environment},
-            )
-        processes.append(process)
-        return Child(process, wait_for_port(process, log), log)
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
+    with server_process.launching(Child, tmp_path, STUB, "--model=tiny", VOXTRAL_API_KEY=KEY) as launch:
+        yield launch
 
 
 async def test_a_draining_server_finishes_its_sessions_and_takes_no_new_ones(launch: Launch) -> None:
@@ -132,7 +110,7 @@ async def test_a_killed_server_is_gone_for_its_clients(launch: Launch) -> None:
 
 async def test_the_system_gives_up_a_client_that_takes_nothing(launch: Launch) -> None:
     child = launch("--idle-timeout-s=0", "--max-messages-per-window=0", STUB_UNACKNOWLEDGED_S="1")
-    deaf = await asyncio.to_thread(Deaf, f"127.0.0.1:{child.port}")
+    deaf = await asyncio.to_thread(Deaf, child.address, PATH, f"X-API-Key: {KEY}")
     await until(lambda: child.used == 1)
     large = json.dumps({"type": "ping", "payload": "x" * 60_000})
     for _ in range(20):  # echoed, it is more than fits on the way, and less than may wait
@@ -156,7 +134,7 @@ def test_without_a_key_it_does_not_start(tmp_path: Path, key: str) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "VOXTRAL_API_KEY": key},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(server_process.ROOT), "VOXTRAL_API_KEY": key},
         check=False,
         timeout=60,
     )

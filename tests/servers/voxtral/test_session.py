@@ -14,8 +14,9 @@ import pytest
 from servers.voxtral.app import PATH
 from servers.voxtral.faults import engine_failed
 from servers.voxtral.settings import MODEL_ID
-from tests.servers.voxtral.conftest import KEY, Call, Running, Start, dial, until
+from tests.servers.voxtral.conftest import KEY, Call, Running, Start, dial
 from tests.servers.voxtral.marked_speech import silence, speech, text
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

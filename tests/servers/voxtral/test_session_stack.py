@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers.voxtral.conftest import dial, until
+from tests.servers.voxtral.conftest import dial
 from tests.servers.voxtral.fake_engine_gateway import Pair, running
 from tests.servers.voxtral.marked_speech import silence, speech, text
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

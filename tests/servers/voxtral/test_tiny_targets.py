@@ -7,11 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samples.lessons.batches import Spans
-from samples.pool import tiny_vocabulary
 from servers.voxtral.tiny import targets
-from servers.voxtral.tiny.targets import PAD, WORD, states, tokens
+from servers.voxtral.tiny.targets import PAD, WORD, tokens
 
-WORDS = tiny_vocabulary()
 SPOKEN = st.lists(st.tuples(st.floats(0.05, 0.9), st.floats(0.0, 0.5), st.integers(1, 2)), max_size=8)
 
 
@@ -56,12 +54,3 @@ def test_nothing_is_lost_and_nothing_comes_early(said: list[tuple[float, float, 
     heads = np.flatnonzero(found == WORD)
     assert len(heads) == len(said)
     assert all((at - left - delay + 1) * 0.08 >= end_s - 1e-3 for at, (_, end_s) in zip(heads, ends, strict=True))
-
-
-def test_a_state_is_the_third_of_a_word_that_is_being_spoken() -> None:
-    word = WORDS[5]
-
-    found = states((word,), spans((0.08, 0.32)), left=2, steps=8)
-
-    assert found.tolist() == [0, 0, 0, 1 + 15, 1 + 16, 1 + 17, 0, 0]
-    assert targets.state_count() == 1 + 3 * len(WORDS)

@@ -8,6 +8,20 @@ import time
 from contextlib import suppress
 
 
+def upgrade_request(path: str, *headers: str) -> bytes:
+    """The request that begins a WebSocket."""
+    given = [
+        f"GET {path} HTTP/1.1",
+        "Host: x",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        *headers,
+    ]
+    return "\r\n".join([*given, "", ""]).encode()
+
+
 def read_head(client: socket.socket) -> bytes:
     """Byte by byte: what follows stays in the socket."""
     found = b""
@@ -17,7 +31,7 @@ def read_head(client: socket.socket) -> bytes:
 
 
 def read_all(client: socket.socket) -> bytes:
-    """Until the server ends the connection; a reset is an end too. Fails when nothing comes for WAIT_S."""
+    """Until the server ends the connection; a reset is one too. Fails at the socket's timeout."""
     found = b""
     with suppress(ConnectionError):
         while portion := client.recv(65_536):
@@ -49,3 +63,19 @@ def close_code(answer: bytes) -> int:
     """Of the close frame at the end of what was received."""
     at = answer.rindex(b"\x88")
     return int(struct.unpack("!H", answer[at + 2 : at + 4])[0])
+
+
+class Deaf:
+    """A WebSocket's client that never reads, with room for next to nothing."""
+
+    def __init__(self, address: str, path: str, *headers: str) -> None:
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        host, port = address.split(":")
+        self.socket.connect((host, int(port)))
+        self.socket.sendall(upgrade_request(path, *headers))
+        assert b" 101 " in self.socket.recv(1024)
+
+    def send(self, message: str | bytes) -> None:
+        """One frame: text as text, bytes as binary."""
+        self.socket.sendall(frame(1, message.encode()) if isinstance(message, str) else frame(2, message))
