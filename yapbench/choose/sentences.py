@@ -88,7 +88,9 @@ def behind(verdict: Verdict, terms: Terms) -> list[str]:
 
 
 def _both(name: str, one: Candidate, other: Candidate, terms: Terms) -> str:
-    return " and ".join(_value(name, replace(number_of(each, name), low=None), terms) for each in (one, other))
+    """Without intervals; a cost of which only the upper end is known is that all the same."""
+    found = [number_of(each, name) for each in (one, other)]
+    return " and ".join(_value(name, each if each.low == 0 else replace(each, low=None), terms) for each in found)
 
 
 def changes(candidates: Sequence[Candidate], verdict: Verdict, terms: Terms) -> list[str]:

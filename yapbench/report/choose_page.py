@@ -176,6 +176,7 @@ def _number(verdict: Verdict, choice: Choice) -> Number:
     if verdict.kind is Kind.NONE:
         return Number(None, "", label, "", sentences.reason(verdict, choice.terms))
     by = verdict.decided_by or verdict.use.order[0]
+    label = f"{label}, {DECIDING[by].name}"
     found, measure = number_of(verdict.first[0], by), DECIDING[by]
     unit = choice.terms.unit if by == "cost" else measure.unit
     bounds = f"{measure.digits(found.low)}–{measure.digits(found.high)}" if found.low is not None and found.high else ""
