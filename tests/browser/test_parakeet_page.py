@@ -69,7 +69,7 @@ def complaint(page: Page) -> str:
 
 HEARD = """(element => element.innerText.trim().replaceAll('-', '').split(/\\s+/)
   .filter((word, at, all) => word !== all[at - 1]).join(' '))"""
-"""The words of an element. Where the machine stands still the browser's microphone has gaps, and a word that one cuts is
+"""The words of an element. Where the machine stands still the browser's microphone has gaps; a word that one cuts is
 heard as two of itself, with a dash where it broke off: here it is one."""
 
 
