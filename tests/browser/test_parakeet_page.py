@@ -86,7 +86,7 @@ def test_what_the_microphone_hears_is_written_as_it_is_said(page: Page, start: S
     said(page, "w3 w1 w4|w1 w5 w9")
     assert page.text("#delay").endswith(" s")
     assert 0.4 < float(page.text("#delay").split()[0]) < 20
-    words = page.look("document.querySelectorAll('.word').length")
+    words = page.look("document.querySelectorAll('#transcript .word').length")
     assert (page.text("#confidence"), page.text("#confidence-what")) == ("0.90", f"mean over {words} words")
     assert re.match("“w3-?”: confidence 0.90, ", page.look("document.querySelector('.word').title"))
     stop(page)
@@ -109,7 +109,7 @@ def test_a_chunk_that_fails_is_told_in_its_place(page: Page, start: Start, speak
     page.open(f"{start().url}/")
     listen(page)
     page.until("document.querySelectorAll('.chunk').length === 2")
-    failed, heard = page.look("[...document.querySelectorAll('.words')].map(e => e.innerText.trim())")
+    failed, heard = page.look(f"[...document.querySelectorAll('.words')].map({HEARD})")
     assert "inference_failed" in failed and heard == "w4"
     stop(page)
 
